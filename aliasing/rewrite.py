@@ -1,0 +1,175 @@
+"""From the message as its writer sent it to the message as its reader may see it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from types import MappingProxyType
+
+from aliasing.address import Address
+from aliasing.correspondence import Correspondence, Direction
+from aliasing.fields import Action, rule_for
+from aliasing.message import Field, Message, encode_words
+from aliasing.redact import Redactor, redact_parts, redact_subject
+from aliasing.token import Role
+
+_MESSAGE_ID = re.compile(rb"<([^<>\s]+)>")
+_ATEXT_PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
+_DATE = re.compile(
+    r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), )?\d{1,2} (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d{4} "
+    r"\d{2}:\d{2}(?::\d{2})? (?:[+-]\d{4}|GMT|UT|EST|EDT|CST|CDT|MST|MDT|PST|PDT)")
+
+MAX_REFERENCES = 100
+"""Longer References keep their first and their newest ids, as RFC 5322 3.6.4 leaves room for."""
+
+
+@dataclass(frozen=True)
+class Threads:
+    """This message's place among the others: what rewrite() cannot know by itself.
+
+    `originals` maps ids of ours that the message refers to (without angle brackets) to the ids under which
+    the reader's own mailbox knows those messages.
+    """
+
+    message_id: str
+    """The ledger's public id of this message."""
+    received_at: datetime
+    originals: Mapping[bytes, bytes] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def rewrite(message: Message, correspondence: Correspondence, direction: Direction, threads: Threads) -> Message:
+    """The message with every header field of `fields.py`'s table in its place and typed addresses redacted.
+
+    Pure; parts without a real address in them keep their exact bytes.
+    """
+    redactor = Redactor(correspondence)
+    writer = _Rewriter(correspondence, direction, threads, redactor)
+    fields = list(writer.fields(message))
+    return message.replace(tuple(fields), redact_parts(message, redactor))
+
+
+def message_ids(message: Message, *names: str) -> list[bytes]:
+    """The ids in the named fields, without brackets, in order; white space a client folded in is dropped."""
+    return [found for name in names for field in message.all(name) for found in _MESSAGE_ID.findall(field.value)]
+
+
+def outgoing_id(correspondence: Correspondence, original: bytes) -> bytes:
+    """The Message-ID, without brackets, under which the other side sees a message that its writer calls
+    `original`: an HMAC, so the same message always gets the same one and tells nothing."""
+    number = correspondence.number.to_bytes(8, "big")
+    mark = correspondence.ring.mark(correspondence.key_id, b"message-id", number, original)
+    return f"{mark}@{correspondence.domain}".encode()
+
+
+def mailbox(name: str, address: Address) -> str:
+    """A From or To value: `name <address>`, the name quoted or encoded as it needs."""
+    if not name:
+        return f"<{address}>"
+    if not name.isascii() or "=?" in name:
+        return f"{encode_words(name)} <{address}>"
+    if not _ATEXT_PHRASE.fullmatch(name):
+        name = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return f"{name} <{address}>"
+
+
+class _Rewriter:
+    def __init__(self, correspondence: Correspondence, direction: Direction, threads: Threads,
+                 redactor: Redactor) -> None:
+        self.correspondence = correspondence
+        self.direction = direction
+        self.threads = threads
+        self.redactor = redactor
+        self.seen: set[str] = set()
+        parties = correspondence.parties
+        self.writer = mailbox(parties[direction.writer].name, correspondence.alias(direction.writer))
+        self.reader_alias = correspondence.alias(direction.reader)
+        self.reader = mailbox(parties[direction.reader].name, self.reader_alias)
+        self.write: Mapping[str, Callable[[Message, Field], Field | None]] = {
+            "from": lambda message, field: Field.make("From", self.writer),
+            "to": self._recipients,
+            "cc": self._recipients,
+            "message-id": self._message_id,
+            "in-reply-to": self._references,
+            "references": self._references,
+            "subject": lambda message, field: redact_subject(field, self.redactor),
+            "date": self._date,
+            "x-tradepost-trace": self._trace,
+        }
+
+    def fields(self, message: Message) -> list[Field]:
+        """The new header block: the old order, each field once, then what was missing and what is ours."""
+        out = []
+        for old in message.fields:
+            action = rule_for(old.name).action
+            if action is Action.KEEP:
+                out.append(old)
+            elif action is Action.REWRITE and old.name in self.write and old.name not in self.seen:
+                new = self.write[old.name](message, old)
+                if new:
+                    self.seen.add(old.name)
+                    out.append(new)
+        if not self.seen & {"to", "cc"}:
+            out.append(Field.make("To", self.reader))
+        if "date" not in self.seen:
+            out.append(Field.make("Date", format_datetime(self.threads.received_at.astimezone(UTC))))
+        if "message-id" not in self.seen:
+            out.append(self._own_id(self.threads.message_id.encode()))
+        if "x-tradepost-trace" not in self.seen:
+            out.append(Field.make("X-Tradepost-Trace", self._mark()))
+        if self.correspondence.order:
+            out.append(Field.make("X-Tradepost-Order", encode_words(self.correspondence.order)))
+        out.append(Field.make("X-Tradepost-Message", self.threads.message_id))
+        return out
+
+    def _recipients(self, message: Message, field: Field) -> Field | None:
+        """The reader's alias where it stood; everybody else's address goes."""
+        wanted = str(self.reader_alias).encode()
+        if wanted not in field.value.lower() or self.seen & {"to", "cc"}:
+            return None
+        return Field.make(field.name.capitalize(), self.reader)
+
+    def _message_id(self, message: Message, field: Field) -> Field:
+        return self._own_id(original_id(message) or self.threads.message_id.encode())
+
+    def _own_id(self, original: bytes) -> Field:
+        return Field.make("Message-ID", f"<{outgoing_id(self.correspondence, original).decode()}>")
+
+    def _references(self, message: Message, field: Field) -> Field | None:
+        found = message_ids(message, field.name)
+        if len(found) > MAX_REFERENCES:
+            found = found[:1] + found[1 - MAX_REFERENCES :]
+        mapped = dict.fromkeys(
+            self.threads.originals.get(id_) or outgoing_id(self.correspondence, id_) for id_ in found)
+        if not mapped:
+            return None
+        name = "In-Reply-To" if field.name == "in-reply-to" else "References"
+        return Field.make(name, "\r\n ".join(f"<{id_.decode('ascii', 'replace')}>" for id_ in mapped))
+
+    def _date(self, message: Message, field: Field) -> Field | None:
+        date = _DATE.match(" ".join(field.text.split()))
+        return Field.make("Date", date.group()) if date else None
+
+    def _trace(self, message: Message, field: Field) -> Field:
+        """The marks that came with the message, and one for this passage."""
+        marks = trace_marks(message)
+        return Field.make("X-Tradepost-Trace", "\r\n ".join([*marks, self._mark()]))
+
+    def _mark(self) -> str:
+        correspondence = self.correspondence
+        return correspondence.ring.seal(
+            Role.TRACE, correspondence.domain, correspondence.number, correspondence.key_id)
+
+
+def original_id(message: Message) -> bytes | None:
+    """The writer's Message-ID without brackets, None where there is none to be read."""
+    found = message_ids(message, "message-id")
+    return found[0] if found else None
+
+
+def trace_marks(message: Message) -> list[str]:
+    """The sealed marks of earlier passages; at most 50 are looked at."""
+    marks = " ".join(field.value.decode("ascii", "replace") for field in message.all("x-tradepost-trace")).split()
+    return [mark for mark in marks if mark.isascii() and mark.isalnum()][:50]

@@ -1,0 +1,152 @@
+"""Sealed local parts: aliases, return paths and trace marks are ciphertext, not rows in a table.
+
+AES-SIV (RFC 5297) over a 64-bit number, with role and relay domain as associated data, in lower-case
+Crockford base32. Deterministic, so an alias is stable; authenticated, so a guess costs no look-up; and a
+token of one role or domain opens as no other.
+"""
+
+from __future__ import annotations
+
+import functools
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from aliasing.address import Address
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_VALUE = {char: value for value, char in enumerate(_ALPHABET)} | {"o": 0, "i": 1, "l": 1}
+_NUMBER_BYTES = 8
+_TOKEN_BYTES = 16 + _NUMBER_BYTES
+TOKEN_CHARS = 39
+"""39 characters of 5 bits hold the 192 bits of a token; the first three bits are zero."""
+
+
+class Role(StrEnum):
+    """What a sealed number means. The value is part of the associated data and must never change."""
+
+    BUYER = "buyer"
+    """Stands for the buyer: what the seller writes to."""
+    SELLER = "seller"
+    """Stands for the seller: what the buyer writes to."""
+    RETURN = "return"
+    """The reverse-path of one delivery (VERP), so that a DSN finds it."""
+    TRACE = "trace"
+    """One passage through this relay, for loop detection."""
+
+
+class KeyRingError(ValueError):
+    """A key that the ring does not hold was asked for, or the ring is empty."""
+
+
+@dataclass(frozen=True)
+class KeyRing:
+    """The secrets that aliases are sealed with; 32 octets each, by ascending id.
+
+    The newest seals, all of them open. A correspondence remembers the id that sealed it, so its aliases
+    stay the same for its life while the ring turns.
+    """
+
+    secrets: Mapping[int, bytes] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.secrets:
+            raise KeyRingError("the key ring holds no key")
+
+    @property
+    def newest(self) -> int:
+        return max(self.secrets)
+
+    def seal(self, role: Role, domain: str, number: int, key_id: int | None = None) -> str:
+        """The local part for `number` (0 to 2**64-1) under `domain`; raises KeyRingError for an unknown key."""
+        sealed = self._cipher(key_id).encrypt(number.to_bytes(_NUMBER_BYTES, "big"), _associated(role, domain))
+        return encode(sealed)
+
+    def open(self, role: Role, domain: str, local: str) -> int | None:
+        """The number in `local`, or None when it was not sealed here for this role and domain.
+
+        A `+suffix` is ignored. Takes the same steps whether the text is near to a token or far from one.
+        """
+        sealed = decode(local.partition("+")[0])
+        if sealed is None:
+            return None
+        associated = _associated(role, domain)
+        for key_id in sorted(self.secrets, reverse=True):
+            try:
+                return int.from_bytes(self._cipher(key_id).decrypt(sealed, associated), "big")
+            except InvalidTag:
+                continue
+        return None
+
+    def mark(self, key_id: int, *parts: bytes) -> str:
+        """A keyed, irreversible name for `parts` (HMAC-SHA-256, 160 bits, base32): outgoing Message-IDs."""
+        key = derive(self._secret(key_id), b"tradepost mark")
+        message = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+        return encode(hmac.digest(key, message, "sha256")[:20])
+
+    def _secret(self, key_id: int | None) -> bytes:
+        try:
+            return self.secrets[self.newest if key_id is None else key_id]
+        except KeyError:
+            raise KeyRingError(f"the key ring holds no key {key_id}") from None
+
+    def _cipher(self, key_id: int | None) -> AESSIV:
+        return _siv(self._secret(key_id))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedAlias:
+    """An alias that was sealed here: whom it stands for, in which correspondence."""
+
+    role: Role
+    correspondence: int
+
+
+def open_alias(ring: KeyRing, address: Address) -> OpenedAlias | None:
+    """Which party of which correspondence `address` stands for; None when it is no alias of ours."""
+    for role in (Role.BUYER, Role.SELLER):
+        number = ring.open(role, address.domain, address.local)
+        if number is not None:
+            return OpenedAlias(role, number)
+    return None
+
+
+def encode(data: bytes) -> str:
+    """Lower-case Crockford base32 of `data`, most significant bit first, padded with zero bits in front."""
+    value = int.from_bytes(data, "big")
+    chars = -(-len(data) * 8 // 5)
+    return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(5 * (chars - 1), -1, -5))
+
+
+def decode(text: str) -> bytes | None:
+    """The 24 octets of a token, or None: any case, o read as 0, i and l as 1, one spelling only."""
+    if len(text) != TOKEN_CHARS or not text.isascii():
+        return None
+    value = 0
+    for char in text.lower():
+        digit = _VALUE.get(char)
+        if digit is None:
+            return None
+        value = value << 5 | digit
+    return value.to_bytes(_TOKEN_BYTES, "big") if value < 1 << 8 * _TOKEN_BYTES else None
+
+
+def _associated(role: Role, domain: str) -> list[bytes]:
+    return [role.encode(), domain.encode()]
+
+
+@functools.lru_cache(maxsize=64)
+def _siv(secret: bytes) -> AESSIV:
+    return AESSIV(derive(secret, b"tradepost alias", 64))
+
+
+@functools.lru_cache(maxsize=256)
+def derive(secret: bytes, purpose: bytes, length: int = 32) -> bytes:
+    """A key of its own for each purpose from one ring secret (HKDF, RFC 5869); `length` in octets."""
+    return HKDF(algorithm=hashes.SHA256(), length=length, salt=None, info=purpose).derive(secret)

@@ -1,0 +1,99 @@
+"""All that a rule may see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+from aliasing.address import Address
+from aliasing.correspondence import Correspondence, Direction
+from aliasing.message import Message, MessageError
+
+
+class AddressState(StrEnum):
+    """What the counterpart's account says of an address that writes."""
+
+    AUTHORISED = "authorised"
+    BLOCKED = "blocked"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True)
+class PolicySettings:
+    """The operator's choices that rules read; durations and sizes carry their unit in the name."""
+
+    unsolicited: str = "opt-out"
+    """"opt-out": unsolicited mail passes unless the buyer refused it; "refuse": it never passes."""
+    reply_window: timedelta = timedelta(days=7)
+    critical_subjects: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    subject_markers: tuple[str, ...] = ()
+    """Bracketed markers that make any subject critical; empty while that form is switched off."""
+    attachments_max_bytes: int = 10 * 1024 * 1024
+    help_url: str = ""
+    rate_orders_factor: int = 5
+    rate_base: int = 600
+    critical_per_order_and_day: int = 3
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the ledger knew about one recipient's correspondence when the message came."""
+
+    correspondence: Correspondence
+    direction: Direction
+    writer_addresses: Mapping[str, AddressState]
+    """Address.key -> state, for the party that may write in this direction."""
+    reader_addresses: frozenset[str]
+    """Address.key of the other party: somebody who writes to their own alias."""
+    closed_at: datetime | None = None
+    counterpart_refused: bool = False
+    """The reader takes nothing at all from this writer."""
+    unsolicited_refused: str | None = None
+    """"seller" or "all" when the reader (a buyer) takes nothing unsolicited from this seller or anybody."""
+    last_buyer_message_at: datetime | None = None
+    replies_to_buyer: bool = False
+    """In-Reply-To or References names a message of the buyer in this correspondence."""
+    sent_today: int = 0
+    orders_last_30_days: int = 0
+    critical_today: int = 0
+    """Messages under a critical subject in this correspondence since midnight UTC."""
+
+    @property
+    def order(self) -> str:
+        return self.correspondence.order or ""
+
+
+@dataclass(frozen=True)
+class RelayBlocks:
+    """The operator's block lists."""
+
+    addresses: frozenset[str] = frozenset()
+    domains: frozenset[str] = frozenset()
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+
+
+@dataclass(frozen=True)
+class Case:
+    """One message for one recipient, as the rules see it. `message` is None before DATA."""
+
+    client: IPv4Address | IPv6Address
+    reverse_path: Address | None
+    """None is the null reverse-path `<>`."""
+    facts: Facts
+    settings: PolicySettings
+    blocks: RelayBlocks
+    now: datetime
+    message: Message | None = None
+    problem: MessageError | None = None
+    """Why `message` is None after DATA: the bytes could not be read as one message."""
+    header_from: Address | None = None
+    """The one address in the one From field; None when there is no such thing."""
+    solicited: bool = False
+    critical: bool = False
+    companions: frozenset[int] = frozenset()
+    """Correspondences whose counterpart alias stands in the same transaction (reply to all)."""
+
+

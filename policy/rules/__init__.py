@@ -1,0 +1,1 @@
+"""One rule a file: `check(case) -> Verdict`, a pure function that reads like the policy it enforces."""

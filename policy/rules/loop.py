@@ -1,0 +1,25 @@
+"""A message that has been through here before is going in circles (RFC 5321 6.3)."""
+
+from aliasing.rewrite import trace_marks
+from aliasing.token import Role
+from policy.case import Case
+from policy.status import Status
+from policy.verdict import PASS, Verdict, refuse
+
+MAX_RECEIVED = 50
+MAX_PASSAGES = 4
+"""A forwarding help desk may send a message through us again, for another correspondence; not for ever."""
+
+
+def check(case: Case) -> Verdict:
+    """Refuse our own mark for this correspondence, too many marks, or too many hops."""
+    message = case.message
+    assert message is not None, "structure comes first in the chain"
+    if len(message.all("received")) > MAX_RECEIVED:
+        return refuse(Status.LOOP, "too many Received fields")
+    correspondence = case.facts.correspondence
+    passages = [correspondence.ring.open(Role.TRACE, correspondence.domain, mark) for mark in trace_marks(message)]
+    ours = [number for number in passages if number is not None]
+    if correspondence.number in ours or len(ours) > MAX_PASSAGES:
+        return refuse(Status.LOOP, "own trace mark found")
+    return PASS

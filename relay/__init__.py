@@ -1,0 +1,1 @@
+"""The I/O shell around aliasing and policy: sockets, ledger, queue, DNS, command line."""

@@ -1,0 +1,42 @@
+"""The command line: one file a command group. Exit status 0 done, 1 the answer is no, 2 usage or configuration."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from relay.cli.common import Group
+from relay.errors import ConfigError, TradepostError
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tradepost", prog_name="tradepost")
+def tradepost() -> None:
+    """A mail relay through which sellers and buyers write to each other without learning each other's address."""
+
+
+def main() -> None:
+    """The installed command. Every error of ours is one line on standard error, never a traceback."""
+    from relay.cli import address, block, daemon, key, messages, order, queue
+
+    for module in (daemon, order, address, block, messages, queue, key):
+        module.add_to(tradepost)
+    try:
+        tradepost(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(problem, err=True)
+        sys.exit(2)
+    except TradepostError as error:
+        click.echo(f"tradepost: {error}", err=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(0)

@@ -1,0 +1,366 @@
+"""The configuration: every key, its default, and every error at once with its line.
+
+Sources, strongest first: `TRADEPOST_SECTION__KEY` in the environment, the TOML file, the defaults below
+(which suit development: loopback only, unprivileged ports, everything under ./var).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import tomllib
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from aliasing.address import Address, AddressError
+from policy.case import PolicySettings
+from relay import texts
+from relay.errors import ConfigError
+
+SEARCH = (Path("tradepost.toml"), Path("/etc/tradepost/tradepost.toml"))
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _duration(value: object) -> object:
+    """`"90s"`, `"15m"`, `"4h"`, `"5d"` or a number of seconds."""
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", value.strip())):
+        return timedelta(seconds=float(match.group(1)) * _UNITS[match.group(2)])
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return timedelta(seconds=value)
+    if isinstance(value, timedelta):
+        return value
+    raise ValueError('give a duration such as "90s", "15m", "4h" or "5d"')
+
+
+def _positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("a duration must be longer than nothing")
+    return value
+
+
+def _domain(value: str) -> str:
+    try:
+        return Address.parse(f"postmaster@{value}").domain
+    except AddressError:
+        raise ValueError(f"{value!r} is no domain name; write it like relay.example.com") from None
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positive)]
+Domain = Annotated[str, AfterValidator(_domain)]
+
+
+class Listener(BaseModel):
+    """One `host:port` to listen on or to ask; IPv6 in brackets."""
+
+    model_config = ConfigDict(frozen=True)
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: object) -> object:
+        if not isinstance(text, str):
+            return text
+        host, colon, port = text.rpartition(":")
+        host = host.strip("[]")
+        try:
+            if not colon or not port.isdigit() or int(port) > 65535:
+                raise ValueError
+            ipaddress.ip_address(host)
+        except ValueError:
+            raise ValueError(f'{text!r} is no address; write it like "127.0.0.1:2525" or "[::1]:2525"') from None
+        return cls(host=host, port=int(port))
+
+    @property
+    def is_loopback(self) -> bool:
+        return ipaddress.ip_address(self.host).is_loopback
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+Endpoint = Annotated[Listener, BeforeValidator(Listener.parse)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RelaySection(_Section):
+    hostname: Domain = "relay.localhost"
+    domains: list[Domain] = Field(default=["relay.localhost"], min_length=1)
+    data_dir: Path = Path("var")
+    key_ring: Path | None = None
+    language: str = "en"
+
+    @field_validator("language")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in texts.languages():
+            raise ValueError(f"there is no catalogue {value!r}; there are {', '.join(texts.languages())}")
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _domains_follow_hostname(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "hostname" in values and "domains" not in values:
+            return values | {"domains": [values["hostname"]]}
+        return values
+
+
+class ListenSection(_Section):
+    mx: Annotated[list[Endpoint], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)] = [
+        Listener(host="127.0.0.1", port=2525)]
+
+    @field_validator("mx")
+    @classmethod
+    def _only_loopback_yet(cls, value: list[Listener]) -> list[Listener]:
+        outside = [str(listener) for listener in value if not listener.is_loopback]
+        if outside:
+            raise ValueError(
+                f"{', '.join(outside)} faces the network, but this version does not yet authenticate who writes; "
+                "listen on 127.0.0.1 or [::1]")
+        return value
+
+
+class TlsSection(_Section):
+    certificate: Path | None = None
+    key: Path | None = None
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("give both certificate and key, or neither")
+        return self
+
+
+class LedgerSection(_Section):
+    url: str | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _scheme(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"sqlite:///.", value):
+            raise ValueError('write it like "sqlite:///relative/ledger.db" or "sqlite:////absolute/ledger.db"')
+        return value
+
+
+class OutboundSection(_Section):
+    route: str = "mx"
+    port: int = Field(default=25, ge=1, le=65535)
+    allow_loopback: bool = False
+    tls: Literal["opportunistic", "never"] = "opportunistic"
+    connections_per_host: int = Field(default=8, ge=1, le=100)
+    retry: list[Duration] = Field(min_length=1, default=[
+        timedelta(minutes=minutes) for minutes in (2, 5, 15, 30, 60, 120, 240)])
+    warn_after: Duration = timedelta(hours=4)
+    give_up_after: Duration = timedelta(days=5)
+    timeout: Duration = timedelta(seconds=60)
+
+    @field_validator("route")
+    @classmethod
+    def _route(cls, value: str) -> str:
+        if value != "mx":
+            parts = urlsplit(value)
+            try:
+                port = parts.port
+            except ValueError:
+                port = None
+            if parts.scheme != "smtp" or not parts.hostname or port is None or parts.path or parts.username:
+                raise ValueError('write "mx", or a smarthost as "smtp://host:port"')
+        return value
+
+    @property
+    def smarthost(self) -> tuple[str, int] | None:
+        """(host, port) when everything goes through one server."""
+        if self.route == "mx":
+            return None
+        parts = urlsplit(self.route)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        return parts.hostname, parts.port
+
+
+class DnsSection(_Section):
+    resolvers: list[Endpoint] = []
+    timeout: Duration = timedelta(seconds=10)
+
+
+class PolicySection(_Section):
+    authentication: Literal["observe"] = "observe"
+    unsolicited: Literal["opt-out", "refuse"] = "opt-out"
+    reply_window: Duration = timedelta(days=7)
+    order_pattern: str = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+    help_url: str = ""
+    critical_subjects: dict[str, list[str]] = {
+        "es": ["Información adicional necesaria", "Se requiere información adicional"],
+        "en": ["Additional Information Required"],
+        "de": ["Zusätzliche Informationen erforderlich"],
+        "ja": ["追加の情報が必要です"],
+        "zh": ["需要更多信息"],
+    }
+    subject_markers: list[str] = []
+    attachments_max: ByteSize = ByteSize(10 * 1024 * 1024)
+    max_size: ByteSize = ByteSize(16 * 1024 * 1024)
+    max_recipients: int = Field(default=100, ge=1, le=1000)
+    rate_base: int = Field(default=600, ge=0)
+    rate_orders_factor: int = Field(default=5, ge=0)
+    critical_per_order_and_day: int = Field(default=3, ge=0)
+
+    @field_validator("order_pattern")
+    @classmethod
+    def _pattern(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        return value
+
+    @model_validator(mode="after")
+    def _sizes(self) -> Self:
+        if self.max_size < self.attachments_max * 4 // 3:
+            raise ValueError("max_size is too small: attachments grow by 37 % on the wire, so give it at least "
+                             f"1.4 x attachments_max ({int(self.attachments_max * 1.4)})")
+        return self
+
+    def settings(self) -> PolicySettings:
+        return PolicySettings(
+            unsolicited=self.unsolicited,
+            reply_window=self.reply_window,
+            critical_subjects={language: tuple(subjects) for language, subjects in self.critical_subjects.items()},
+            subject_markers=tuple(self.subject_markers),
+            attachments_max_bytes=int(self.attachments_max),
+            help_url=self.help_url,
+            rate_orders_factor=self.rate_orders_factor,
+            rate_base=self.rate_base,
+            critical_per_order_and_day=self.critical_per_order_and_day,
+        )
+
+
+class LogSection(_Section):
+    format: Literal["console", "json"] = "console"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Config(BaseSettings):
+    """All sections; made by load()."""
+
+    model_config = SettingsConfigDict(env_prefix="TRADEPOST_", env_nested_delimiter="__", extra="forbid",
+                                      frozen=True)
+    _base: Path = PrivateAttr(default=Path())
+    relay: RelaySection = RelaySection()
+    listen: ListenSection = ListenSection()
+    tls: TlsSection = TlsSection()
+    ledger: LedgerSection = LedgerSection()
+    outbound: OutboundSection = OutboundSection()
+    dns: DnsSection = DnsSection()
+    policy: PolicySection = PolicySection()
+    log: LogSection = LogSection()
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings
+
+    @cached_property
+    def data_dir(self) -> Path:
+        return self._base / self.relay.data_dir
+
+    @cached_property
+    def key_ring(self) -> Path:
+        return self._base / self.relay.key_ring if self.relay.key_ring else self.data_dir / "keys"
+
+    @cached_property
+    def ledger_path(self) -> Path:
+        if self.ledger.url is None:
+            return self.data_dir / "ledger.db"
+        return self._base / self.ledger.url.removeprefix("sqlite:///")
+
+    @cached_property
+    def certificate(self) -> tuple[Path, Path]:
+        """Certificate and key to use; the development pair where none is configured."""
+        if self.tls.certificate is None or self.tls.key is None:
+            return self.data_dir / "tls" / "certificate.pem", self.data_dir / "tls" / "key.pem"
+        return self._base / self.tls.certificate, self._base / self.tls.key
+
+
+def find(option: str | None) -> Path | None:
+    """The file to read: `-c`, else TRADEPOST_CONFIG, else the first of SEARCH that exists, else None."""
+    named = option or os.environ.get("TRADEPOST_CONFIG")
+    if named:
+        return Path(named)
+    return next((path for path in SEARCH if path.is_file()), None)
+
+
+def load(path: Path | None) -> Config:
+    """Read and check the configuration; relative paths in it start at its own folder.
+
+    Raises ConfigError with every problem, each with file, line and key.
+    """
+    text, name = "", "(defaults)"
+    if path is not None:
+        name = path.name
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigError([f"{path}: cannot be read ({error.strerror}); name another file with -c"]) from None
+        except UnicodeDecodeError:
+            raise ConfigError([f"{path}: is not UTF-8 text; save it as UTF-8"]) from None
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"line (\d+)", str(error))
+        raise ConfigError([f"{name}:{line.group(1) if line else 1}: not TOML: {error}"]) from None
+    try:
+        config = Config(**values)
+    except ValidationError as error:
+        problems = {_problem(dict(found), name, text) for found in error.errors()}
+        raise ConfigError([line for _, line in sorted(problems)]) from None
+    config._base = path.parent if path is not None else Path()
+    return config
+
+
+def _problem(error: dict[str, Any], name: str, text: str) -> tuple[int, str]:
+    keys = [str(part) for part in error["loc"] if not isinstance(part, int)]
+    line = _line_of(keys, text)
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        message = "there is no such key; see conf/tradepost.toml for those there are"
+    where = f"{name}:{line}" if line else f"{name} or environment"
+    return line, f"{where}: {'.'.join(keys)}: {message}"
+
+
+def _line_of(keys: list[str], text: str) -> int:
+    """The line that sets `keys` ([section] key), else that of the section, else 0. tomllib keeps no positions."""
+    section, found = "", 0
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if header := re.match(r"\[\s*([\w.\"-]+)\s*\]", stripped):
+            section = header.group(1).replace('"', "")
+            if [section] == keys[:1]:
+                found = number
+        elif assignment := re.match(r'([\w."-]+)\s*=', stripped):
+            full = ".".join(filter(None, (section, assignment.group(1).replace('"', "").strip())))
+            if keys[:1] == [full] or (len(keys) > 1 and full in (".".join(keys[:2]), ".".join(keys))):
+                return number
+    return found

@@ -1,0 +1,90 @@
+"""A mail server on loopback that stands for everybody else's: it keeps what arrives, and can be told to misbehave.
+
+Not for production: it is stock aiosmtpd, which receive/session.py exists to replace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+for _name in ("mail.log", "mail.debug", "mail.error"):
+    logging.getLogger(_name).disabled = True
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """One message that was delivered outside; `raw` as its reader's mailbox would hold it."""
+
+    reverse_path: str
+    recipient: str
+    raw: bytes = field(repr=False)
+    over_tls: bool = False
+    session: int = 0
+    """Which connection it came over, for tests of reuse."""
+
+
+class OutsideServer:
+    """Takes mail for any address. `answers` maps a recipient to the reply that refuses it at RCPT."""
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.arrived: list[Arrived] = []
+        self.answers: dict[str, str] = {}
+        self.data_answer = "250 2.0.0 Taken"
+        self.connections = 0
+        self.port = 0
+        self._tls = tls
+        self._server: asyncio.Server | None = None
+        self._changed = asyncio.Condition()
+
+    async def start(self, port: int = 0, host: str = "127.0.0.1") -> int:
+        """Listen; the port."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: SMTP(self, hostname="outside.example", tls_context=self._tls, enable_SMTPUTF8=True,
+                         data_size_limit=50_000_000, loop=loop), host, port)
+        self.port = int(self._server.sockets[0].getsockname()[1])
+        return self.port
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def wait_for(self, count: int, recipient: str | None = None, timeout: float = 10.0) -> list[Arrived]:
+        """Wait until `count` messages (for `recipient`) have arrived, and return them; raises TimeoutError."""
+        def found() -> list[Arrived]:
+            return [one for one in self.arrived if recipient in (None, one.recipient)]
+
+        async with asyncio.timeout(timeout), self._changed:
+            await self._changed.wait_for(lambda: len(found()) >= count)
+        return found()
+
+    async def handle_EHLO(self, server: Any, session: Session, envelope: Envelope, hostname: str,
+                          responses: list[str]) -> list[str]:
+        session.host_name = hostname
+        if not getattr(session, "number", 0):
+            self.connections += 1
+            session.number = self.connections
+        return responses
+
+    async def handle_RCPT(self, server: Any, session: Session, envelope: Envelope, address: str,
+                          options: list[str]) -> str:
+        if answer := self.answers.get(address):
+            return answer
+        envelope.rcpt_tos.append(address)
+        return "250 2.1.5 OK"
+
+    async def handle_DATA(self, server: Any, session: Session, envelope: Envelope) -> str:
+        content = envelope.original_content or b""
+        if self.data_answer.startswith("250"):
+            async with self._changed:
+                self.arrived += [Arrived(envelope.mail_from or "", recipient, content, session.ssl is not None,
+                                         getattr(session, "number", 0)) for recipient in envelope.rcpt_tos]
+                self._changed.notify_all()
+        return self.data_answer

@@ -1,0 +1,48 @@
+"""Makes the notice that an originator gets about a delivery: the one place where a DSN's facts come together."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from aliasing.redact import Redactor
+from relay.dsn.compose import Report, compose
+from relay.ledger import Notice, ReturnedDelivery
+from relay.records import DeliveryKind, Outcome, new_id
+
+
+class Notices:
+    """Composes failure DSNs and delay warnings in the originator's language."""
+
+    def __init__(self, hostname: str, give_up_after: timedelta) -> None:
+        self._hostname = hostname
+        self._give_up_after = give_up_after
+
+    def failed(self, about: ReturnedDelivery, outcome: Outcome, now: datetime, *, dropped: bool = False) -> Notice:
+        """The message will not arrive."""
+        if dropped:
+            reason = "reason_removed"
+        else:
+            reason = "reason_permanent" if outcome.enhanced.startswith("5") else "reason_expired"
+        status = outcome.enhanced if outcome.enhanced.startswith("5") else "5.4.7"  # RFC 3463 3.5: expired
+        return self._notice(about, DeliveryKind.DSN, "failed", status, reason, now)
+
+    def delayed(self, about: ReturnedDelivery, outcome: Outcome, now: datetime) -> Notice:
+        """The message has not arrived yet."""
+        status = outcome.enhanced if outcome.enhanced.startswith("4") else "4.0.0"
+        return self._notice(about, DeliveryKind.WARNING, "delayed", status, "reason_temporary", now)
+
+    def _notice(self, about: ReturnedDelivery, kind: DeliveryKind, action: str, status: str, reason: str,
+                now: datetime) -> Notice:
+        correspondence = about.correspondence
+        writer = correspondence.parties[about.direction.writer]
+        until = (about.received_at + self._give_up_after).strftime("%Y-%m-%d %H:%M UTC")
+        days = f"{self._give_up_after / timedelta(days=1):g}"
+        # the subject is shown as the reader would have seen it: redacted
+        subject = Redactor(correspondence).text(about.subject)
+        content = compose(Report(
+            action=action, status=status, reason=reason, hostname=self._hostname, domain=correspondence.domain,
+            language=writer.language, message_id=new_id(), recipient=correspondence.alias(about.direction.reader),
+            originator=correspondence.alias(about.direction.writer), subject=subject,
+            order=correspondence.order or "", dated=about.received_at, now=now, original_id=about.original_id,
+            values={"until": until, "days": days}))
+        return Notice(about, kind, content)

@@ -1,0 +1,56 @@
+"""Everything that Tradepost raises on purpose.
+
+TradepostError
+├── UsageError        an unknown order, an invalid address: the command line's caller can mend it (exit 2)
+├── ConfigError       the configuration is wrong; carries every problem at once (exit 2)
+├── KeyRingFileError  the key ring is missing, unreadable or not ours (exit 2)
+└── LedgerError       the ledger cannot be used
+    ├── SchemaError   it was made by another version (exit 2)
+    ├── LedgerBusy    another process holds it; try again (4xx)
+    ├── StorageFull   no space left (452)
+    └── StorageFailed an I/O error: nothing written after this can be trusted (421, exit non-zero)
+
+Each message is one line that names the thing and the mend.
+"""
+
+from __future__ import annotations
+
+
+class TradepostError(Exception):
+    """Base of all."""
+
+
+class UsageError(TradepostError):
+    pass
+
+
+class ConfigError(TradepostError):
+    """`problems` are lines such as `tradepost.toml:12: listen.mx: …`."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class KeyRingFileError(TradepostError):
+    pass
+
+
+class LedgerError(TradepostError):
+    pass
+
+
+class SchemaError(LedgerError):
+    pass
+
+
+class LedgerBusy(LedgerError):  # noqa: N818 - states, not mistakes
+    pass
+
+
+class StorageFull(LedgerError):  # noqa: N818
+    pass
+
+
+class StorageFailed(LedgerError):  # noqa: N818
+    pass

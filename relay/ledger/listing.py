@@ -1,0 +1,181 @@
+"""What people look at: messages, a message's timeline, the queue. Searches by order number only, never in
+subject or body (they are sealed, and the marketplace promises it)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlite_utils import Database
+
+from aliasing.correspondence import Side
+from relay.errors import KeyRingFileError, UsageError
+from relay.ledger.registry import iso
+from relay.ledger.sqlite import SQL, Opened
+from relay.ledger.vault import MessageVault, open_message
+
+FILTERS = {
+    "all": "1",
+    "needs-reply": "m.id IN (SELECT waiting_message_id FROM correspondence WHERE waiting_message_id IS NOT NULL)",
+    "sent": "m.direction = 'to-buyer' AND m.state IN ('queued', 'deferred', 'delivered')",
+    "refused": "m.state = 'refused'",
+    "held": "m.state = 'held'",
+    "failed": "m.state = 'failed'",
+    "reported": "m.reported_at IS NOT NULL",
+}
+"""Name -> condition. The command line's default is all, the page's is needs-reply."""
+
+_COLUMNS = """m.*, c.order_number, c.waiting_message_id, s.external_id AS seller, b.external_id AS buyer,
+s.id AS seller_number, s.data_key AS seller_key, s.ring_key AS seller_ring_key,
+b.id AS buyer_number, b.data_key AS buyer_key, b.ring_key AS buyer_ring_key"""
+_JOINS = """FROM message m JOIN correspondence c ON c.id = m.correspondence_id
+JOIN party s ON s.id = c.seller_id JOIN party b ON b.id = c.buyer_id"""
+
+
+class Listing:
+    """Read-only but for the queue's operator commands."""
+
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
+        self._db = Database(opened.connection)
+
+    def messages(self, order: str | None = None, chosen: str = "all", limit: int = 1000) -> Iterator[dict[str, Any]]:
+        """Newest first, in the form of `messages --json`; raises UsageError for an unknown order."""
+        conditions, values = [FILTERS[chosen]], list[object]()
+        if order is not None:
+            found = list(self._db.query("SELECT id FROM correspondence WHERE order_number = ?", (order,)))
+            if not found:
+                raise UsageError(f"there is no order {order}; list them with: tradepost order list")
+            conditions.append("m.correspondence_id = ?")
+            values.append(found[0]["id"])
+        sql = f"SELECT {_COLUMNS} {_JOINS} WHERE {' AND '.join(conditions)} ORDER BY m.id DESC LIMIT ?"
+        for row in self._db.query(sql, (*values, limit)):
+            yield self._message(row)
+
+    def timeline(self, public_id: str) -> dict[str, Any]:
+        """One message with every verdict, attempt, reply and DSN in order."""
+        rows = list(self._db.query(f"SELECT {_COLUMNS} {_JOINS} WHERE m.public_id = ?", (public_id,)))
+        if not rows:
+            raise UsageError(f"there is no message {public_id}; list them with: tradepost messages")
+        vault = self._vault(rows[0])
+        events = []
+        for event in self._db.query("SELECT * FROM event WHERE message_id = ? ORDER BY id", (rows[0]["id"],)):
+            detail: Any = event["detail"]
+            if event["kind"] == "verdict":
+                detail = [{"rule": rule, "verdict": verdict, "reason": reason}
+                          for rule, verdict, reason in json.loads(detail)]
+            remote = None
+            if event["remote_sealed"] is not None and vault is not None:
+                remote = vault.unseal("remote", event["remote_sealed"]).decode("utf-8", "replace")
+            events.append({"at": iso(event["at"]), "kind": event["kind"], "name": event["name"], "detail": detail,
+                           "remote": remote})
+        return self._message(rows[0]) | {"events": events}
+
+    def events(self, *, after: int, order: str | None, trace: str | None,
+               last: int | None) -> Iterator[dict[str, Any]]:
+        """The mail log: events with a number above `after`, oldest first; only the newest `last` if given."""
+        conditions, values = ["e.id > ?"], list[object]([after])
+        for column, value in (("c.order_number", order), ("m.trace", trace)):
+            if value is not None:
+                conditions.append(f"{column} = ?")
+                values.append(value)
+        sql = ("SELECT e.id, e.at, e.kind, e.name, e.detail, m.public_id, m.trace, c.order_number FROM event e "  # noqa: S608
+               "JOIN message m ON m.id = e.message_id JOIN correspondence c ON c.id = m.correspondence_id "
+               f"WHERE {' AND '.join(conditions)} ORDER BY e.id DESC LIMIT ?")
+        for row in reversed(list(self._db.query(sql, (*values, last or 10_000)))):
+            yield {"number": row["id"], "at": iso(row["at"]), "message": row["public_id"], "trace": row["trace"],
+                   "order": row["order_number"], "kind": row["kind"], "name": row["name"],
+                   "detail": "" if row["kind"] == "verdict" else row["detail"]}
+
+    def keys(self) -> Iterator[dict[str, Any]]:
+        """The ring's keys with what still hangs on each."""
+        for number in sorted(self._opened.keys.ring.secrets):
+            counts = {table: self._db.table(table).count_where("ring_key = ?", [number])
+                      for table in ("correspondence", "party")}
+            yield {"id": str(number), "made": self._opened.keys.made(number),
+                   "seals_new": number == self._opened.keys.ring.newest,
+                   "correspondences": counts["correspondence"], "parties": counts["party"]}
+
+    def _message(self, row: dict[str, Any]) -> dict[str, Any]:
+        vault = self._vault(row)
+        dated, received = row["dated_at"], row["received_at"]
+        return {
+            "id": row["public_id"], "trace": row["trace"], "order": row["order_number"], "seller": row["seller"],
+            "buyer": row["buyer"], "direction": row["direction"], "channel": row["channel"],
+            "subject": vault.unseal_text("subject", row["subject_sealed"]) if vault else None,
+            "received_at": iso(received), "dated_at": iso(dated),
+            "provider_delay_s": None if dated is None else round(max(0.0, received - dated), 3),
+            "size": row["size"], "attachments": row["attachments"], "state": row["state"], "rule": row["rule"],
+            "reply": (vault.unseal_text("reply", row["reply_sealed"]) or None) if vault else None,
+            "needs_reply": row["waiting_message_id"] == row["id"], "reported": row["reported_at"] is not None,
+        }
+
+    def _vault(self, row: dict[str, Any]) -> MessageVault | None:
+        """None once a party was erased: the message's key went with it."""
+        if row["seller_key"] is None or row["buyer_key"] is None:
+            return None
+        vaults = {side: self._opened.vault.party(row[f"{side}_number"], row[f"{side}_ring_key"], row[f"{side}_key"])
+                  for side in Side}
+        with contextlib.suppress(KeyRingFileError):
+            return open_message(row["public_id"], vaults, row["key_sealed"])
+        return None
+
+    # -- the queue -----------------------------------------------------------------------------------------
+
+    def queue(self, limit: int = 1000) -> Iterator[dict[str, Any]]:
+        """What has not left yet, oldest first: parties by id, never by address."""
+        for row in self._db.query(
+                "SELECT d.*, m.public_id, m.trace, c.order_number, p.side, p.external_id FROM delivery d "
+                "JOIN message m ON m.id = d.message_id JOIN correspondence c ON c.id = m.correspondence_id "
+                "JOIN party p ON p.id = d.party_id WHERE d.state IN ('queued', 'deferred', 'held') "
+                "AND d.finished_at IS NULL ORDER BY d.id LIMIT ?", (limit,)):
+            yield {"id": str(row["id"]), "message": row["public_id"], "trace": row["trace"], "kind": row["kind"],
+                   "order": row["order_number"], "to": f"{row['side']}:{row['external_id']}",
+                   "state": row["state"], "attempts": row["attempts"], "created_at": iso(row["created_at"]),
+                   "next_attempt_at": iso(row["next_attempt_at"]), "leased": row["lease_until"] is not None,
+                   "code": row["code"]}
+
+    def change_queue(self, verb: str, ids: Sequence[str], *, everything: bool, destination: str | None) -> int:
+        """retry, hold, release or drop deliveries, chosen by id, by destination domain, or all; how many."""
+        conditions, values = ["finished_at IS NULL"], list[object]()
+        if ids:
+            if not all(id_.isdigit() for id_ in ids):
+                raise UsageError("queue ids are the numbers of: tradepost queue list")
+            conditions.append(f"id IN ({', '.join('?' * len(ids))})")
+            values += [int(id_) for id_ in ids]
+        elif destination is not None:
+            conditions.append("destination_hash = ?")
+            values.append(self._opened.keys.hash_domain(destination.lower()))
+        elif not everything:
+            raise UsageError("say which: ids, --destination DOMAIN or --all")
+        conditions.append("state = 'held'" if verb == "release" else "state IN ('queued', 'deferred', 'held')"
+                          if verb == "drop" else "state IN ('queued', 'deferred')")
+        now = time.time()
+        state = {"hold": "held", "drop": "failed"}.get(verb, "queued")
+        assignments = {
+            "retry": "next_attempt_at = :now, lease_until = NULL",
+            "release": "next_attempt_at = :now, state = 'queued'",
+            "hold": "next_attempt_at = NULL, lease_until = NULL, state = 'held'",
+            # a dropped message ends in a DSN to the originator: the runner finds it due, marked, and writes it
+            "drop": "next_attempt_at = :now, lease_until = NULL, state = 'queued', code = 'dropped'",
+        }[verb]
+        where = " AND ".join(conditions)
+        connection = self._opened.connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            found = list(connection.execute(f"SELECT id, message_id, kind FROM delivery WHERE {where}", values))  # noqa: S608
+            for row in found:
+                connection.execute(f"UPDATE delivery SET {assignments} WHERE id = :id",  # noqa: S608
+                                   {"now": now, "id": row["id"]})
+                if row["kind"] == "message" and verb not in ("drop", "retry"):
+                    connection.execute(SQL["message_state"], (state, row["message_id"]))
+                connection.execute(SQL["insert_event"], (now, row["message_id"], row["id"], None, "operator",
+                                                         f"queue-{verb}", "", None))
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+        return len(found)

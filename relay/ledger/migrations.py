@@ -1,0 +1,91 @@
+"""The schema and its history. A migration, once released, is never edited: add another below it.
+
+Every column that ends in _sealed is AES-GCM under a party's data key or a message's key, which in turn are
+wrapped (vault.py); _hash columns are keyed. Times are seconds since the epoch (UTC).
+"""
+
+from __future__ import annotations
+
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+migrations = Migrations("tradepost")
+
+
+@migrations()
+def m0001_first(db: Database) -> None:
+    """Parties, correspondences, blocks, messages, deliveries, content and events."""
+    db.create_table("party", {
+        "id": int, "side": str, "external_id": str, "language": str, "name_sealed": bytes,
+        "data_key": bytes, "ring_key": int, "created_at": float,
+    }, pk="id", not_null={"side", "external_id", "language", "created_at"}, strict=True)
+    db.table("party").create_index(["side", "external_id"], unique=True)
+
+    db.create_table("address", {
+        "id": int, "party_id": int, "hash": bytes, "address_sealed": bytes, "state": str, "registered": int,
+    }, pk="id", not_null={"party_id", "hash", "state"}, foreign_keys=[("party_id", "party", "id")], strict=True)
+    db.table("address").create_index(["party_id", "hash"], unique=True)
+    db.table("address").create_index(["hash"])
+
+    db.create_table("correspondence", {
+        "id": int, "seller_id": int, "buyer_id": int, "order_number": str, "domain": str, "ring_key": int,
+        "created_at": float, "closed_at": float, "last_buyer_message_at": float, "waiting_message_id": int,
+    }, pk="id", not_null={"seller_id", "buyer_id", "domain", "ring_key", "created_at"},
+        foreign_keys=[("seller_id", "party", "id"), ("buyer_id", "party", "id")], strict=True)
+    db.execute("CREATE UNIQUE INDEX correspondence_order ON correspondence (order_number) "
+               "WHERE order_number IS NOT NULL")
+    db.execute("CREATE UNIQUE INDEX correspondence_enquiry ON correspondence (seller_id, buyer_id) "
+               "WHERE order_number IS NULL")
+    db.execute("CREATE INDEX correspondence_waiting ON correspondence (waiting_message_id) "
+               "WHERE waiting_message_id IS NOT NULL")
+    db.table("correspondence").create_index(["seller_id"])
+    db.table("correspondence").create_index(["buyer_id"])
+
+    db.create_table("block", {
+        "id": int, "scope": str, "party_id": int, "kind": str, "counterpart_id": int, "value": str,
+        "value_sealed": bytes, "reason": str, "created_at": float, "removed_at": float,
+    }, pk="id", not_null={"scope", "kind", "created_at"}, strict=True)
+    db.execute("CREATE INDEX block_party ON block (party_id) WHERE removed_at IS NULL")
+
+    db.create_table("message", {
+        "id": int, "public_id": str, "trace": str, "correspondence_id": int, "direction": str, "channel": str,
+        "state": str, "rule": str, "status": str, "received_at": float, "dated_at": float, "size": int,
+        "attachments": int, "solicited": int, "critical": int, "reported_at": float, "outgoing_id": str,
+        "key_sealed": bytes, "subject_sealed": bytes, "reply_sealed": bytes, "original_id_sealed": bytes,
+    }, pk="id", not_null={"public_id", "trace", "correspondence_id", "direction", "channel", "state",
+                          "received_at", "size"},
+        foreign_keys=[("correspondence_id", "correspondence", "id")], strict=True)
+    db.table("message").create_index(["public_id"], unique=True)
+    db.table("message").create_index(["correspondence_id", "id"])
+    db.table("message").create_index(["state", "id"])
+    db.execute("CREATE INDEX message_outgoing ON message (outgoing_id) WHERE outgoing_id IS NOT NULL")
+    db.execute("CREATE INDEX message_critical ON message (correspondence_id, received_at) WHERE critical = 1")
+    db.execute("CREATE INDEX message_reported ON message (id) WHERE reported_at IS NOT NULL")
+
+    db.create_table("content", {"message_id": int, "body_sealed": bytes, "file": str, "size": int},
+                    pk="message_id", foreign_keys=[("message_id", "message", "id")], strict=True)
+
+    db.create_table("delivery", {
+        "id": int, "message_id": int, "kind": str, "party_id": int, "state": str, "attempts": int,
+        "created_at": float, "next_attempt_at": float, "lease_until": float, "warned_at": float,
+        "finished_at": float, "destination_hash": bytes, "body_sealed": bytes, "code": str,
+    }, pk="id", not_null={"message_id", "kind", "party_id", "state", "attempts", "created_at"},
+        foreign_keys=[("message_id", "message", "id"), ("party_id", "party", "id")], strict=True)
+    db.table("delivery").create_index(["message_id"])
+    db.execute("CREATE INDEX delivery_due ON delivery (next_attempt_at) WHERE next_attempt_at IS NOT NULL")
+    db.execute("CREATE INDEX delivery_leased ON delivery (id) WHERE lease_until IS NOT NULL")
+    db.execute("CREATE INDEX delivery_destination ON delivery (destination_hash) WHERE finished_at IS NULL")
+
+    db.create_table("event", {
+        "id": int, "at": float, "message_id": int, "delivery_id": int, "party_id": int, "kind": str,
+        "name": str, "detail": str, "remote_sealed": bytes,
+    }, pk="id", not_null={"at", "kind", "name"}, strict=True)
+    db.table("event").create_index(["message_id", "id"])
+    for verb in ("UPDATE", "DELETE"):
+        db.execute(f"CREATE TRIGGER event_no_{verb.lower()} BEFORE {verb} ON event "
+                   "BEGIN SELECT RAISE(ABORT, 'events are append-only'); END")
+
+    db.create_table("daily", {"party_id": int, "day": str, "sent": int, "orders": int},
+                    pk=("party_id", "day"), strict=True)
+    db.create_table("revision", {"name": str, "value": int}, pk="name", strict=True)
+    db.table("revision").insert({"name": "blocks", "value": 0})

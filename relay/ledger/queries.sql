@@ -1,0 +1,107 @@
+-- The hot path's SQL, one named block a query. Everything else goes through sqlite-utils.
+
+-- name: correspondence
+-- One correspondence with its two parties, by number.
+SELECT c.id, c.order_number, c.domain, c.ring_key AS sealed_by, c.closed_at, c.last_buyer_message_at,
+       s.id AS seller_number, s.external_id AS seller_id, s.language AS seller_language,
+       s.name_sealed AS seller_name, s.data_key AS seller_key, s.ring_key AS seller_ring_key,
+       b.id AS buyer_number, b.external_id AS buyer_id, b.language AS buyer_language,
+       b.name_sealed AS buyer_name, b.data_key AS buyer_key, b.ring_key AS buyer_ring_key
+FROM correspondence c JOIN party s ON s.id = c.seller_id JOIN party b ON b.id = c.buyer_id
+WHERE c.id = ? AND s.data_key IS NOT NULL AND b.data_key IS NOT NULL;
+
+-- name: addresses
+-- Every address of two parties, registered ones first.
+SELECT party_id, address_sealed, state, registered FROM address
+WHERE party_id IN (?, ?) AND address_sealed IS NOT NULL ORDER BY registered DESC, id;
+
+-- name: party_blocks
+-- What one party has blocked (all live rows: there are few).
+SELECT kind, counterpart_id FROM block WHERE party_id = ? AND removed_at IS NULL;
+
+-- name: relay_blocks
+-- The operator's block lists.
+SELECT kind, value FROM block WHERE scope = 'relay' AND removed_at IS NULL;
+
+-- name: revision
+SELECT value FROM revision WHERE name = ?;
+
+-- name: sent_today
+SELECT sent FROM daily WHERE party_id = ? AND day = ?;
+
+-- name: orders_since
+SELECT coalesce(sum(orders), 0) AS orders FROM daily WHERE party_id = ? AND day >= ?;
+
+-- name: critical_since
+-- Accepted messages under a critical subject in a correspondence since a moment.
+SELECT count(*) AS number FROM message
+WHERE correspondence_id = ? AND critical = 1 AND received_at >= ? AND state <> 'refused';
+
+-- name: by_outgoing_id
+-- The message of ours that bears an outgoing Message-ID.
+SELECT public_id, direction, state, key_sealed, original_id_sealed FROM message
+WHERE outgoing_id = ? AND correspondence_id = ? AND state <> 'refused' LIMIT 1;
+
+-- name: insert_message
+INSERT INTO message (public_id, trace, correspondence_id, direction, channel, state, rule, status, received_at,
+                     dated_at, size, attachments, solicited, critical, outgoing_id, key_sealed, subject_sealed,
+                     reply_sealed, original_id_sealed)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: insert_content
+INSERT INTO content (message_id, body_sealed, file, size) VALUES (?, ?, ?, ?);
+
+-- name: insert_delivery
+INSERT INTO delivery (message_id, kind, party_id, state, attempts, created_at, next_attempt_at, lease_until,
+                      destination_hash, body_sealed)
+VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?);
+
+-- name: insert_event
+INSERT INTO event (at, message_id, delivery_id, party_id, kind, name, detail, remote_sealed)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: buyer_wrote
+-- An accepted message of the buyer waits for the seller's answer.
+UPDATE correspondence SET last_buyer_message_at = ?, waiting_message_id = ? WHERE id = ?;
+
+-- name: seller_answered
+UPDATE correspondence SET waiting_message_id = NULL WHERE id = ?;
+
+-- name: count_sent
+INSERT INTO daily (party_id, day, sent, orders) VALUES (?, ?, 1, 0)
+ON CONFLICT (party_id, day) DO UPDATE SET sent = sent + 1;
+
+-- name: due
+-- Deliveries whose time has come, oldest first; a lease that ran out is due like any other.
+SELECT d.id, d.message_id, d.kind, d.party_id, d.attempts, d.created_at, d.warned_at, d.code, m.public_id, m.trace,
+       c.domain, c.ring_key AS sealed_by, a.address_sealed, p.data_key, p.ring_key
+FROM delivery d JOIN message m ON m.id = d.message_id JOIN correspondence c ON c.id = m.correspondence_id
+JOIN party p ON p.id = d.party_id
+LEFT JOIN address a ON a.party_id = d.party_id AND a.registered = 1
+WHERE d.next_attempt_at <= ? ORDER BY d.next_attempt_at LIMIT ?;
+
+-- name: lease
+UPDATE delivery SET attempts = attempts + 1, lease_until = ?, next_attempt_at = ? WHERE id = ?;
+
+-- name: release_leases
+-- At start: nobody else runs on this ledger, so every lease is a dead process's.
+UPDATE delivery SET lease_until = NULL, next_attempt_at = min(next_attempt_at, ?) WHERE lease_until IS NOT NULL;
+
+-- name: finish
+UPDATE delivery SET state = ?, code = ?, finished_at = ?, next_attempt_at = NULL, lease_until = NULL WHERE id = ?;
+
+-- name: defer
+-- Not if it was held, dropped or finished from the command line meanwhile.
+UPDATE delivery SET state = 'deferred', code = ?, next_attempt_at = ?, lease_until = NULL,
+                    warned_at = coalesce(?, warned_at)
+WHERE id = ? AND lease_until IS NOT NULL;
+
+-- name: message_state
+UPDATE message SET state = ? WHERE id = ?;
+
+-- name: delivery_with_message
+SELECT d.id, d.kind, d.state, d.body_sealed, m.id AS message_number, m.public_id, m.trace, m.correspondence_id,
+       m.direction, m.received_at, m.key_sealed, m.subject_sealed, m.original_id_sealed,
+       k.body_sealed AS content_sealed, k.file
+FROM delivery d JOIN message m ON m.id = d.message_id LEFT JOIN content k ON k.message_id = m.id
+WHERE d.id = ?;

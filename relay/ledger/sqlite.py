@@ -1,0 +1,484 @@
+"""The Ledger over one SQLite file: reads on the loop's own connection, writes through the one writer thread."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from importlib import resources
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+from pysqlite3 import dbapi2 as sqlite
+from sqlite_utils import Database
+
+from aliasing.address import Address
+from aliasing.correspondence import Correspondence, Direction, Party, Side
+from aliasing.token import Role
+from policy.case import AddressState, Facts, RelayBlocks
+from relay import keys as key_file
+from relay.errors import LedgerError, SchemaError, StorageFailed, StorageFull
+from relay.keys import Keys
+from relay.ledger import Notice, ReturnedDelivery
+from relay.ledger.migrations import migrations
+from relay.ledger.vault import MessageVault, PartyVault, Vault, new_message, open_message
+from relay.ledger.writer import Connection, Writer, connect, ledger_error
+from relay.records import Delivery, DeliveryKind, LedgerEntry, Outcome, OutcomeKind, State
+
+BIG_BYTES = 256 * 1024
+"""Content above this is a file of its own: a blob that size costs more than a file."""
+_FORWARDED = (State.QUEUED, State.HELD)
+
+
+def _load_queries() -> Mapping[str, str]:
+    text = resources.files("relay.ledger").joinpath("queries.sql").read_text(encoding="utf-8")
+    blocks = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)[1:]
+    return {name: re.sub(r"^--.*\n", "", sql, flags=re.MULTILINE).strip()
+            for name, sql in zip(blocks[::2], blocks[1::2], strict=True)}
+
+
+SQL = _load_queries()
+
+
+class Opened:
+    """A ledger file with its keys: what the daemon and the command line both start from."""
+
+    def __init__(self, path: Path, keys: Keys) -> None:
+        self.path = path
+        self.keys = keys
+        self.vault = Vault(keys)
+        self.connection = connect(path)
+
+    @property
+    def spool(self) -> Path:
+        return self.path.parent / "spool"
+
+    def query(self, name: str, *values: object) -> list[Any]:
+        try:
+            return list(self.connection.execute(SQL[name], values))
+        except sqlite.Error as error:
+            raise ledger_error(error, self.path) from None
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+def open_ledger(path: Path, ring: Path) -> Opened:
+    """Open the ledger, making it and its key ring when there is neither; migrate it when it is older.
+
+    Raises SchemaError for a newer schema, KeyRingFileError for a ledger without its ring, LedgerError.
+    """
+    try:
+        is_new = not path.exists()
+        if is_new:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not ring.exists():
+                key_file.create(ring)
+    except OSError as error:
+        raise StorageFailed(f"{error.filename}: {error.strerror}; check the folder's owner and permissions") from None
+    keys = Keys(ring)
+    connection = connect(path, create=True)
+    try:
+        _migrate(connection, path)
+    except sqlite.Error as error:
+        raise ledger_error(error, path) from None
+    finally:
+        connection.close()
+    if is_new:
+        path.chmod(0o600)
+    return Opened(path, keys)
+
+
+def _migrate(connection: Connection, path: Path) -> None:
+    db = Database(connection)
+    known = {migration.name for migration in migrations.pending(Database(memory=True))}
+    if migrations.migrations_table in db.table_names():
+        applied = {row["name"] for row in db.table(migrations.migrations_table).rows}
+        if newer := applied - known:
+            raise SchemaError(f"{path}: was made by a newer version (it has {', '.join(sorted(newer))}); "
+                              "install that version, or restore a backup from before the upgrade")
+    elif db.table_names():
+        raise SchemaError(f"{path}: is a database, but not a ledger of Tradepost; name another in ledger.url")
+    migrations.apply(db)
+
+
+class SqliteLedger:
+    """Keeps the Ledger protocol; one instance a process."""
+
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
+        self._writer = Writer(opened.path)
+        self._blocks: tuple[int, RelayBlocks] | None = None
+        self._message_vaults: OrderedDict[int, MessageVault] = OrderedDict()
+        opened.spool.mkdir(mode=0o700, exist_ok=True)
+
+    @property
+    def keys(self) -> Keys:
+        return self._opened.keys
+
+    @property
+    def broken(self) -> LedgerError | None:
+        """Set after an I/O error: nothing can be promised any more, and the process should end."""
+        return self._writer.broken
+
+    @property
+    def commits(self) -> tuple[int, int]:
+        """(commits, pieces of work in them): how well the group commit groups."""
+        return self._writer.commits, self._writer.works
+
+    def close(self) -> None:
+        self._writer.close()
+        self._opened.close()
+
+    # -- reading -------------------------------------------------------------------------------------------
+
+    async def facts(self, correspondence: int, direction: Direction, now: datetime) -> Facts | None:
+        rows = self._opened.query("correspondence", _signed(correspondence))
+        if not rows:
+            return None
+        row = rows[0]
+        frame, states = self._frame(row)
+        writer = row[f"{direction.writer}_number"]
+        reader = row[f"{direction.reader}_number"]
+        refusals = {(block["kind"], block["counterpart_id"]) for block in self._opened.query("party_blocks", reader)}
+        unsolicited = ("all" if ("unsolicited", None) in refusals
+                       else "seller" if ("unsolicited", writer) in refusals else None)
+        day = now.astimezone(UTC).date()
+        midnight = datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
+        to_buyer = direction is Direction.TO_BUYER
+        return Facts(
+            correspondence=frame,
+            direction=direction,
+            writer_addresses=states[direction.writer],
+            reader_addresses=frozenset(states[direction.reader]),
+            closed_at=_time(row["closed_at"]),
+            counterpart_refused=("counterpart", writer) in refusals,
+            unsolicited_refused=unsolicited,
+            last_buyer_message_at=_time(row["last_buyer_message_at"]),
+            sent_today=self._number("sent_today", writer, day.isoformat()) if to_buyer else 0,
+            orders_last_30_days=self._number(
+                "orders_since", writer, (day - timedelta(days=30)).isoformat()) if to_buyer else 0,
+            critical_today=self._number("critical_since", row["id"], midnight) if to_buyer else 0,
+        )
+
+    async def relay_blocks(self) -> RelayBlocks:
+        revision = self._number("revision", "blocks")
+        if self._blocks is None or self._blocks[0] != revision:
+            values: dict[str, list[str]] = {"address": [], "domain": [], "network": []}
+            for row in self._opened.query("relay_blocks"):
+                values[row["kind"]].append(row["value"])
+            self._blocks = revision, RelayBlocks(
+                frozenset(values["address"]), frozenset(values["domain"]),
+                tuple(ip_network(value) for value in values["network"]))
+        return self._blocks[1]
+
+    async def originals(self, correspondence: Correspondence, direction: Direction,
+                        referred: Sequence[bytes]) -> tuple[dict[bytes, bytes], bool]:
+        found: dict[bytes, bytes] = {}
+        replies_to_buyer = False
+        vaults = None
+        for id_ in referred:
+            if not id_.endswith(b"@" + correspondence.domain.encode()):
+                continue
+            for row in self._opened.query("by_outgoing_id", id_.decode("ascii", "replace"),
+                                          _signed(correspondence.number)):
+                # an id of ours stands for the reader's own message when that went the other way
+                if row["direction"] == direction or row["original_id_sealed"] is None:
+                    continue
+                vaults = vaults or self._party_vaults(correspondence.number)
+                vault = open_message(row["public_id"], vaults, row["key_sealed"])
+                found[id_] = vault.unseal("original_id", row["original_id_sealed"])
+                replies_to_buyer |= row["direction"] == Direction.TO_SELLER and row["state"] != State.SELF
+        return found, replies_to_buyer
+
+    async def content(self, delivery: Delivery) -> bytes:
+        if delivery.content is not None:
+            return delivery.content
+        row = self._opened.query("delivery_with_message", delivery.number)[0]
+        vault = self._message_vault(row)
+        if row["body_sealed"] is not None:
+            return vault.unseal("dsn", row["body_sealed"])
+        return await asyncio.to_thread(self._read_content, vault, row["content_sealed"], row["file"])
+
+    async def returned(self, number: int) -> ReturnedDelivery | None:
+        rows = self._opened.query("delivery_with_message", _signed(number))
+        if not rows:
+            return None
+        row = rows[0]
+        facts = await self.facts(row["correspondence_id"], Direction(row["direction"]), datetime.now(UTC))
+        if facts is None:
+            return None
+        vault = self._message_vault(row)
+        original = row["original_id_sealed"]
+        content = await asyncio.to_thread(self._read_content, vault, row["content_sealed"], row["file"])
+        received_at = _time(row["received_at"])
+        assert received_at is not None
+        return ReturnedDelivery(
+            number=row["id"], message_number=row["message_number"], message=row["public_id"], trace=row["trace"],
+            kind=DeliveryKind(row["kind"]), state=row["state"], correspondence=facts.correspondence,
+            direction=facts.direction, subject=vault.unseal_text("subject", row["subject_sealed"]),
+            received_at=received_at, content=content,
+            original_id=vault.unseal("original_id", original) if original is not None else None)
+
+    # -- writing -------------------------------------------------------------------------------------------
+
+    async def commit(self, entries: Sequence[LedgerEntry], now: datetime, *, lease_s: float) -> list[Delivery]:
+        files = [await self._spool_if_big(entry) for entry in entries]
+
+        def work(connection: Connection) -> list[Delivery]:
+            deliveries = []
+            for entry, (vault, wrapped, file) in zip(entries, files, strict=True):
+                number = self._insert_message(connection, entry, vault, wrapped, file)
+                if entry.state is State.QUEUED:
+                    deliveries.append(self._insert_delivery(connection, entry, number, now, lease_s))
+                self._remember(number, vault)
+            return deliveries
+
+        return await self._writer.submit(work)
+
+    async def claim(self, now: datetime, lease_s: float, limit: int) -> list[Delivery]:
+        if not self._opened.query("due", now.timestamp(), 1):
+            return []  # the usual answer costs no write
+
+        def work(connection: Connection) -> list[Delivery]:
+            due = list(connection.execute(SQL["due"], (now.timestamp(), limit)))
+            leased = [self._lease(connection, row, now, lease_s) for row in due]
+            return [delivery for delivery in leased if delivery is not None]
+
+        return await self._writer.submit(work)
+
+    async def release_leases(self, now: datetime) -> None:
+        """At start: leases of a process that died are void."""
+        await self._writer.submit(lambda connection: connection.execute(SQL["release_leases"], (now.timestamp(),)))
+
+    async def record(self, delivery: Delivery, outcome: Outcome, now: datetime, *,
+                     retry_at: datetime | None = None, notice: Notice | None = None,
+                     warned: bool = False) -> None:
+        is_message = delivery.kind is DeliveryKind.MESSAGE
+
+        def work(connection: Connection) -> None:
+            self._insert_event(connection, now, delivery.message_number, delivery.number, "outcome",
+                               outcome.kind, outcome.code, outcome.remote)
+            if retry_at is not None:
+                changed = connection.execute(SQL["defer"], (
+                    outcome.code, retry_at.timestamp(), now.timestamp() if warned else None,
+                    delivery.number)).rowcount
+                if changed and is_message:
+                    connection.execute(SQL["message_state"], (State.DEFERRED, delivery.message_number))
+            else:
+                connection.execute(SQL["finish"], (outcome.kind, outcome.code, now.timestamp(), delivery.number))
+                if is_message:
+                    connection.execute(SQL["message_state"], (outcome.kind, delivery.message_number))
+            if notice is not None:
+                self._insert_notice(connection, notice, now)
+
+        await self._writer.submit(work)
+
+    async def record_dsn(self, about: ReturnedDelivery, outcome: Outcome, now: datetime, *,
+                         action: str, notice: Notice | None) -> None:
+        def work(connection: Connection) -> None:
+            self._insert_event(connection, now, about.message_number, about.number, "dsn", action, outcome.code,
+                               outcome.remote)
+            if outcome.kind is OutcomeKind.FAILED:
+                connection.execute(SQL["finish"], (State.FAILED, outcome.code, now.timestamp(), about.number))
+                if about.kind is DeliveryKind.MESSAGE:
+                    connection.execute(SQL["message_state"], (State.FAILED, about.message_number))
+            if notice is not None:
+                self._insert_notice(connection, notice, now)
+
+        await self._writer.submit(work)
+
+    # -- pieces --------------------------------------------------------------------------------------------
+
+    def _number(self, query: str, *values: object) -> int:
+        rows = self._opened.query(query, *values)
+        return int(rows[0][0]) if rows else 0
+
+    def _frame(self, row: Any) -> tuple[Correspondence, dict[Side, dict[str, AddressState]]]:
+        """The correspondence of a `correspondence` row, and each side's addresses with their states."""
+        vaults = {side: self._party_vault(row, side) for side in Side}
+        numbers = {row["seller_number"]: Side.SELLER, row["buyer_number"]: Side.BUYER}
+        addresses: dict[Side, list[Address]] = {side: [] for side in Side}
+        states: dict[Side, dict[str, AddressState]] = {side: {} for side in Side}
+        for found in self._opened.query("addresses", *numbers):
+            side = numbers[found["party_id"]]
+            address = Address.parse(vaults[side].unseal("address", found["address_sealed"]))
+            addresses[side].append(address)
+            states[side][address.key] = AddressState(found["state"])
+        parties = {side: Party(side, row[f"{side}_id"], vaults[side].unseal("name", row[f"{side}_name"]),
+                               row[f"{side}_language"]) for side in Side}
+        return Correspondence(
+            number=_unsigned(row["id"]), order=row["order_number"], domain=row["domain"], key_id=row["sealed_by"],
+            parties=parties, addresses={side: tuple(found) for side, found in addresses.items()},
+            ring=self.keys.ring), states
+
+    def _party_vault(self, row: Any, side: Side) -> PartyVault:
+        return self._opened.vault.party(row[f"{side}_number"], row[f"{side}_ring_key"], row[f"{side}_key"])
+
+    def _party_vaults(self, correspondence: int) -> dict[Side, PartyVault]:
+        row = self._opened.query("correspondence", _signed(correspondence))[0]
+        return {side: self._party_vault(row, side) for side in Side}
+
+    def _message_vault(self, row: Any) -> MessageVault:
+        number = row["message_number"]
+        if number not in self._message_vaults:
+            vaults = self._party_vaults(row["correspondence_id"])
+            self._remember(number, open_message(row["public_id"], vaults, row["key_sealed"]))
+        return self._message_vaults[number]
+
+    def _remember(self, number: int, vault: MessageVault) -> None:
+        self._message_vaults[number] = vault
+        while len(self._message_vaults) > 20_000:
+            self._message_vaults.popitem(last=False)
+
+    async def _spool_if_big(self, entry: LedgerEntry) -> tuple[MessageVault, bytes, str | None]:
+        """The entry's vault, and the name of its content's file when it was big enough for one.
+
+        The file and its folder are synced before the commit that names it; without that commit it is garbage.
+        """
+        vault, wrapped = new_message(entry.id, self._party_vaults(entry.correspondence.number))
+        if entry.content is None or len(entry.content) <= BIG_BYTES:
+            return vault, wrapped, None
+        path = self._opened.spool / entry.id
+        await asyncio.to_thread(_write_file, path, vault, entry.content)
+        return vault, wrapped, entry.id
+
+    def _read_content(self, vault: MessageVault, blob: bytes | None, file: str | None) -> bytes:
+        if file is not None:
+            blob = (self._opened.spool / file).read_bytes()
+        return vault.unseal("content", blob) if blob is not None else b""
+
+    def _insert_message(self, connection: Connection, entry: LedgerEntry, vault: MessageVault, wrapped: bytes,
+                        file: str | None) -> int:
+        status = entry.reply.status.name if entry.reply else None
+        number: int = connection.execute(SQL["insert_message"], (
+            entry.id, entry.trace, _signed(entry.correspondence.number), entry.direction, "mail", entry.state,
+            entry.rule, status, entry.received_at.timestamp(),
+            entry.dated_at.timestamp() if entry.dated_at else None, entry.size, entry.attachments,
+            entry.solicited, entry.critical, entry.outgoing_id.decode() if entry.outgoing_id else None, wrapped,
+            vault.seal("subject", entry.subject.encode("utf-8", "replace")),
+            vault.seal("reply", entry.reply_text.encode()) if entry.reply_text else None,
+            vault.seal("original_id", entry.original_id) if entry.original_id else None)).lastrowid
+        if entry.content is not None:
+            blob = None if file else vault.seal("content", entry.content)
+            connection.execute(SQL["insert_content"], (number, blob, file, len(entry.content)))
+        verdicts = [[ruling.rule, ruling.verdict.kind, ruling.verdict.reason] for ruling in entry.rulings]
+        at = entry.received_at.timestamp()
+        connection.execute(SQL["insert_event"], (
+            at, number, None, None, "verdict", entry.rule or "pass", json.dumps(verdicts), None))
+        correspondence = _signed(entry.correspondence.number)
+        if entry.state in _FORWARDED:
+            if entry.direction is Direction.TO_SELLER:
+                connection.execute(SQL["buyer_wrote"], (at, number, correspondence))
+            else:
+                connection.execute(SQL["seller_answered"], (correspondence,))
+                connection.execute(SQL["count_sent"], (
+                    self._party_number(connection, correspondence, Side.SELLER),
+                    entry.received_at.astimezone(UTC).date().isoformat()))
+        return number
+
+    def _party_number(self, connection: Connection, correspondence: int, side: Side) -> int:
+        column = "seller_id" if side is Side.SELLER else "buyer_id"
+        return int(connection.execute(
+            f"SELECT {column} FROM correspondence WHERE id = ?", (correspondence,)).fetchone()[0])  # noqa: S608
+
+    def _insert_delivery(self, connection: Connection, entry: LedgerEntry, message: int, now: datetime,
+                         lease_s: float) -> Delivery:
+        at, until = now.timestamp(), now.timestamp() + lease_s
+        correspondence = entry.correspondence
+        recipient = correspondence.addresses[entry.direction.reader][0]
+        party = self._party_number(connection, _signed(correspondence.number), entry.direction.reader)
+        attempts = 1 if lease_s else 0
+        number: int = connection.execute(SQL["insert_delivery"], (
+            message, DeliveryKind.MESSAGE, party, attempts, at, until, until if lease_s else None,
+            self.keys.hash_domain(recipient.domain), None)).lastrowid
+        if lease_s:
+            self._insert_event(connection, now, message, number, "attempt", "1", "")
+        return Delivery(
+            number=number, message_number=message, message=entry.id, trace=entry.trace, kind=DeliveryKind.MESSAGE,
+            recipient=recipient, attempts=attempts, created_at=now, warned=False, content=entry.content,
+            reverse_path=self._return_path(number, correspondence.domain, correspondence.key_id))
+
+    def _return_path(self, delivery: int, domain: str, key_id: int) -> str:
+        return f"{self.keys.ring.seal(Role.RETURN, domain, delivery, key_id)}@{domain}"
+
+    def _lease(self, connection: Connection, row: Any, now: datetime, lease_s: float) -> Delivery | None:
+        until = now.timestamp() + lease_s
+        if row["address_sealed"] is None or row["data_key"] is None:
+            connection.execute(SQL["finish"], (State.FAILED, "5.1.6", now.timestamp(), row["id"]))
+            connection.execute(SQL["message_state"], (State.FAILED, row["message_id"]))
+            return None
+        connection.execute(SQL["lease"], (until, until, row["id"]))
+        attempts = row["attempts"] + 1
+        self._insert_event(connection, now, row["message_id"], row["id"], "attempt", str(attempts), "")
+        party = self._opened.vault.party(row["party_id"], row["ring_key"], row["data_key"])
+        created_at = _time(row["created_at"])
+        assert created_at is not None
+        kind = DeliveryKind(row["kind"])
+        return Delivery(
+            number=row["id"], message_number=row["message_id"], message=row["public_id"], trace=row["trace"],
+            kind=kind, recipient=Address.parse(party.unseal("address", row["address_sealed"])), attempts=attempts,
+            created_at=created_at, warned=row["warned_at"] is not None, dropped=row["code"] == "dropped",
+            reverse_path=self._return_path(row["id"], row["domain"], row["sealed_by"])
+            if kind is DeliveryKind.MESSAGE else "")
+
+    def _insert_notice(self, connection: Connection, notice: Notice, now: datetime) -> None:
+        about = notice.about
+        correspondence = about.correspondence
+        writer = about.direction.writer
+        recipient = correspondence.addresses[writer][0]
+        party = self._party_number(connection, _signed(correspondence.number), writer)
+        vault = self._message_vaults.get(about.message_number) or self._message_vault_by(connection, about)
+        connection.execute(SQL["insert_delivery"], (
+            about.message_number, notice.kind, party, 0, now.timestamp(), now.timestamp(), None,
+            self.keys.hash_domain(recipient.domain), vault.seal("dsn", notice.content)))
+
+    def _message_vault_by(self, connection: Connection, about: ReturnedDelivery) -> MessageVault:
+        row = connection.execute(SQL["delivery_with_message"], (about.number,)).fetchone()
+        parties = connection.execute(SQL["correspondence"], (row["correspondence_id"],)).fetchone()
+        vaults = {side: self._party_vault(parties, side) for side in Side}
+        return open_message(about.message, vaults, row["key_sealed"])
+
+    def _insert_event(self, connection: Connection, at: datetime, message: int, delivery: int | None, kind: str,
+                      name: str, detail: str, remote: str = "") -> None:
+        sealed = None
+        if remote and (vault := self._message_vaults.get(message)):
+            sealed = vault.seal("remote", remote.encode("utf-8", "replace"))
+        connection.execute(SQL["insert_event"], (
+            at.timestamp(), message, delivery, None, kind, name, detail, sealed))
+
+
+def _write_file(path: Path, vault: MessageVault, content: bytes) -> None:
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(vault.seal("content", content))
+            file.flush()
+            os.fsync(file.fileno())
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        if error.errno in (28, 122):  # ENOSPC, EDQUOT
+            raise StorageFull("spool: no space left on the disk; free some") from None
+        raise StorageFailed(f"spool: cannot be written ({error.strerror})") from None
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if seconds is not None else None
+
+
+def _signed(number: int) -> int:
+    """SQLite's integers are signed; an alias seals 64 unsigned bits."""
+    return number - (1 << 64) if number >= 1 << 63 else number
+
+
+def _unsigned(number: int) -> int:
+    return number + (1 << 64) if number < 0 else number

@@ -1,0 +1,147 @@
+"""Wiring: every part made once and handed what it needs; one TaskGroup runs the listener and the queue."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import gc
+import os
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+import sdnotify
+import uvloop
+
+from relay import log, maillog, tls
+from relay.accept import Acceptor
+from relay.config import Config
+from relay.dns import DnsResolver
+from relay.dsn.notices import Notices
+from relay.errors import KeyRingFileError, UsageError
+from relay.ledger.sqlite import SqliteLedger, open_ledger
+from relay.queue.runner import Runner
+from relay.queue.schedule import Schedule
+from relay.receive.server import Service, bind, listen
+from relay.transmit.attempt import Link
+from relay.transmit.route import Hop, Router
+
+STOP_S = 8.0
+"""How long what is under way may take once told to stop; systemd and operators count on ten seconds in all."""
+WATCH_S = 1.0
+
+
+def serve(config: Config) -> int:
+    """Run the daemon until SIGTERM or SIGINT; the exit status. Raises TradepostError when it cannot start."""
+    log.configure(config.log.format, config.log.level)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(Daemon(config).run())
+
+
+class Daemon:
+    """One relay process."""
+
+    def __init__(self, config: Config, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._config = config
+        self._clock = clock
+        self._status = 0
+
+    async def run(self) -> int:
+        config = self._config
+        sockets = [bind(listener) for listener in config.listen.mx]
+        ledger = SqliteLedger(open_ledger(config.ledger_path, config.key_ring))
+        lock = _only_one(config.ledger_path)
+        await ledger.release_leases(self._clock())
+        runner = self._runner(ledger)
+        service = self._service(ledger, runner)
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop, number.name, stop)
+        gc.freeze()  # what start-up made lives for ever: the collector need not look at it again
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                queue = tasks.create_task(runner.run(stop))
+                tasks.create_task(self._watch(ledger, stop))
+                servers = [await listen(sock, service) for sock in sockets]
+                for listener, sock in zip(config.listen.mx, sockets, strict=True):
+                    maillog.listening("mx", f"{listener.host}:{sock.getsockname()[1]}")
+                sdnotify.SystemdNotifier().notify("READY=1")
+                await stop.wait()
+                sdnotify.SystemdNotifier().notify("STOPPING=1")
+                for server in servers:
+                    server.close()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(STOP_S):
+                        await service.stop()
+                        await asyncio.wait_for(asyncio.shield(queue), STOP_S)
+                queue.cancel()
+        finally:
+            ledger.close()
+            lock.close()
+        maillog.stopped()
+        return self._status
+
+    def _runner(self, ledger: SqliteLedger) -> Runner:
+        out, config = self._config.outbound, self._config
+        resolver = DnsResolver([(server.host, server.port) for server in config.dns.resolvers],
+                               config.dns.timeout.total_seconds())
+        router = Router(resolver, config.relay.hostname, out.port, out.allow_loopback, out.smarthost)
+
+        async def connect(hops: Sequence[Hop]) -> Link:
+            return await Link.open(hops, hostname=config.relay.hostname, tls=out.tls == "opportunistic",
+                                   timeout_s=out.timeout.total_seconds())
+
+        return Runner(ledger, router, connect, Schedule(out.retry, out.warn_after, out.give_up_after),
+                      self._notices(), self._clock, connections_per_host=out.connections_per_host)
+
+    def _notices(self) -> Notices:
+        return Notices(self._config.relay.hostname, self._config.outbound.give_up_after)
+
+    def _service(self, ledger: SqliteLedger, runner: Runner) -> Service:
+        config = self._config
+        settings = config.policy.settings()
+        certificate, key = config.certificate
+        if config.tls.certificate is None:
+            tls.make_certificate(certificate, key, config.relay.hostname)
+        return Service(
+            hostname=config.relay.hostname, domains=frozenset(config.relay.domains),
+            max_size=int(config.policy.max_size), max_recipients=config.policy.max_recipients,
+            language=config.relay.language, tls=tls.server_context(certificate, key), keys=ledger.keys,
+            ledger=ledger, settings=settings, clock=self._clock,
+            acceptor=Acceptor(ledger, settings, runner, self._notices(), self._clock, config.relay.language))
+
+    async def _watch(self, ledger: SqliteLedger, stop: asyncio.Event) -> None:
+        """Each second: a broken ledger ends the process (systemd starts it anew), a rotated ring is read."""
+        while not stop.is_set():
+            if ledger.broken is not None:
+                maillog.storage_failed(ledger.broken)
+                self._status = 1
+                stop.set()
+            try:
+                ledger.keys.refresh()
+            except (OSError, KeyRingFileError) as error:
+                maillog.crashed("key-ring", error)
+            sdnotify.SystemdNotifier().notify("WATCHDOG=1")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), WATCH_S)
+
+    def _stop(self, name: str, stop: asyncio.Event) -> None:
+        maillog.stopping(name)
+        stop.set()
+
+
+def _only_one(ledger: Path) -> IO[str]:
+    """A lock beside the ledger: a second daemon would take the first one's leases for a dead process's."""
+    path = ledger.with_suffix(".lock")
+    file = path.open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise UsageError(f"{ledger}: another tradepost serve runs on this ledger; stop it first") from None
+    os.fchmod(file.fileno(), 0o600)
+    return file

@@ -1,0 +1,1 @@
+"""What is due goes out: back-off (pure) and the runner."""

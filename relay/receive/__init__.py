@@ -1,0 +1,1 @@
+"""Mail that arrives: the SMTP server."""

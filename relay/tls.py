@@ -1,0 +1,51 @@
+"""The listener's TLS context, and the certificate that development makes for itself."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from relay.errors import UsageError
+
+
+def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """TLS 1.2 or newer; raises UsageError naming the file that cannot be used."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    for path in (certificate, key):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            raise UsageError(f"tls: {path}: {error.strerror}; "
+                             "name readable files in tls.certificate and tls.key") from None
+    try:
+        context.load_cert_chain(certificate, key)
+    except (ssl.SSLError, ValueError):
+        raise UsageError(f"tls: {certificate} and {key} are not a PEM certificate and its key") from None
+    return context
+
+
+def make_certificate(certificate: Path, key: Path, hostname: str) -> None:
+    """A self-signed pair for development, made once; opportunistic TLS (RFC 7435) needs no more."""
+    if certificate.exists() and key.exists():
+        return
+    secret = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hostname)])
+    now = datetime.now(UTC)
+    signed = (x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(secret.public_key())
+              .serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(days=1))
+              .not_valid_after(now + timedelta(days=3650))
+              .add_extension(x509.SubjectAlternativeName([x509.DNSName(hostname)]), critical=False)
+              .sign(secret, hashes.SHA256()))
+    key.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with open(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(secret.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                                        serialization.NoEncryption()))
+    certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))

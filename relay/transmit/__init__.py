@@ -1,0 +1,1 @@
+"""Mail that leaves: where to, and one attempt at a time."""

@@ -1,0 +1,106 @@
+"""Where a message goes: the MX records of its destination (RFC 5321 5.1), or the smarthost."""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+from dataclasses import dataclass
+
+from relay.dns import DnsUnavailable, NoSuchName, Resolver
+
+MAX_HOPS = 10
+"""RFC 5321 5.1 asks to try at least two addresses; beyond ten the destination is simply down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One address of one server to try; `host` is its name for TLS, `address` where to connect."""
+
+    host: str
+    address: str
+    port: int
+
+
+class NoRoute(Exception):  # noqa: N818 - an answer about the destination
+    """There is nowhere to send to. `code` is the enhanced code (RFC 3463); 5.x.x means for good."""
+
+    def __init__(self, code: str, why: str) -> None:
+        super().__init__(why)
+        self.code = code
+
+    @property
+    def is_permanent(self) -> bool:
+        return self.code.startswith("5")
+
+
+@dataclass(frozen=True)
+class Router:
+    """Finds the hops for a destination domain."""
+
+    resolver: Resolver
+    hostname: str
+    port: int
+    allow_loopback: bool
+    smarthost: tuple[str, int] | None
+
+    def lane(self, destination: str) -> str:
+        """What shares connections: everything with a smarthost, otherwise the destination domain."""
+        return "smarthost" if self.smarthost else destination
+
+    async def hops(self, destination: str) -> list[Hop]:
+        """In the order to try them; raises NoRoute."""
+        if self.smarthost:
+            host, port = self.smarthost
+            return await self._hops([host], port, is_smarthost=True)
+        if destination.startswith("["):
+            return await self._hops([destination.strip("[]").removeprefix("ipv6:")], self.port)
+        try:
+            records = await self.resolver.mx(destination)
+        except NoSuchName:
+            raise NoRoute("5.1.2", "the domain does not exist") from None
+        except DnsUnavailable:
+            raise NoRoute("4.4.3", "no answer from the DNS") from None
+        if records == [(0, "")]:
+            raise NoRoute("5.1.10", "the domain takes no mail: null MX (RFC 7505)")
+        if not records:  # RFC 5321 5.1: no MX means the host itself
+            records = [(0, destination)]
+        own = [preference for preference, host in records if host == self.hostname]
+        if own:  # we are an MX of it: only better ones may be tried, or the mail goes in circles
+            records = [(preference, host) for preference, host in records if preference < min(own)]
+            if not records:
+                raise NoRoute("5.4.6", "the domain's MX is this relay itself")
+        order = sorted(records, key=lambda record: (record[0], random.random()))
+        return await self._hops([host for _, host in order if host], self.port)
+
+    async def _hops(self, hosts: list[str], port: int, *, is_smarthost: bool = False) -> list[Hop]:
+        hops: list[Hop] = []
+        unavailable = False
+        for host in hosts:
+            try:
+                addresses = [host] if _is_address(host) else await self.resolver.addresses(host)
+            except NoSuchName:
+                continue
+            except DnsUnavailable:
+                unavailable = True
+                continue
+            hops += [Hop(host, address, port) for address in addresses
+                     if is_smarthost or self.allow_loopback or not _is_local(address)]
+        if hops:
+            return hops[:MAX_HOPS]
+        if unavailable:
+            raise NoRoute("4.4.3", "no answer from the DNS")
+        # a smarthost's name is our own configuration: never the message's fault
+        raise NoRoute("4.4.4" if is_smarthost else "5.4.4", "no usable address for the destination")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_local(address: str) -> bool:
+    parsed = ipaddress.ip_address(address)
+    return parsed.is_loopback or parsed.is_unspecified
