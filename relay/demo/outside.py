@@ -25,8 +25,8 @@ class Arrived:
     recipient: str
     raw: bytes = field(repr=False)
     over_tls: bool = False
-    session: int = 0
-    """Which connection it came over, for tests of reuse."""
+    peer_port: int = 0
+    """The client's port: the same for messages that came over one connection."""
 
 
 class OutsideServer:
@@ -36,7 +36,6 @@ class OutsideServer:
         self.arrived: list[Arrived] = []
         self.answers: dict[str, str] = {}
         self.data_answer = "250 2.0.0 Taken"
-        self.connections = 0
         self.port = 0
         self._tls = tls
         self._server: asyncio.Server | None = None
@@ -65,14 +64,6 @@ class OutsideServer:
             await self._changed.wait_for(lambda: len(found()) >= count)
         return found()
 
-    async def handle_EHLO(self, server: Any, session: Session, envelope: Envelope, hostname: str,
-                          responses: list[str]) -> list[str]:
-        session.host_name = hostname
-        if not getattr(session, "number", 0):
-            self.connections += 1
-            session.number = self.connections
-        return responses
-
     async def handle_RCPT(self, server: Any, session: Session, envelope: Envelope, address: str,
                           options: list[str]) -> str:
         if answer := self.answers.get(address):
@@ -85,6 +76,6 @@ class OutsideServer:
         if self.data_answer.startswith("250"):
             async with self._changed:
                 self.arrived += [Arrived(envelope.mail_from or "", recipient, content, session.ssl is not None,
-                                         getattr(session, "number", 0)) for recipient in envelope.rcpt_tos]
+                                         session.peer[1] if session.peer else 0) for recipient in envelope.rcpt_tos]
                 self._changed.notify_all()
         return self.data_answer
