@@ -72,7 +72,8 @@ def _readings(message: Message) -> Iterator[tuple[str, str]]:
                 yield place, decode_words(raw)
         name = part.file_name
         if name:
-            yield f"part {part.path or '1'}, file name", name
+            # "ana@example.com.pdf" is an address with an extension, not one of example.com.pdf
+            yield f"part {part.path or '1'}, file name", f"{name} {name.rpartition('.')[0]}"
         if part.parts:
             yield from _around(message, part)
         elif part.content_type.startswith("text/") or part.content_type == "message/delivery-status":

@@ -6,6 +6,7 @@ Sources, strongest first: `TRADEPOST_SECTION__KEY` in the environment, the TOML 
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import re
@@ -65,6 +66,7 @@ def _domain(value: str) -> str:
 
 Duration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positive)]
 Domain = Annotated[str, AfterValidator(_domain)]
+_unset = BeforeValidator(lambda value: None if value == "" else value)  # TOML has no null
 
 
 class Listener(BaseModel):
@@ -107,7 +109,7 @@ class RelaySection(_Section):
     hostname: Domain = "relay.localhost"
     domains: list[Domain] = Field(default=["relay.localhost"], min_length=1)
     data_dir: Path = Path("var")
-    key_ring: Path | None = None
+    key_ring: Annotated[Path | None, _unset] = None
     language: str = "en"
 
     @field_validator("language")
@@ -121,7 +123,8 @@ class RelaySection(_Section):
     @classmethod
     def _domains_follow_hostname(cls, values: Any) -> Any:
         if isinstance(values, dict) and "hostname" in values and "domains" not in values:
-            return values | {"domains": [values["hostname"]]}
+            with contextlib.suppress(ValueError, TypeError):  # a wrong hostname is reported once, as itself
+                return values | {"domains": [_domain(values["hostname"])]}
         return values
 
 
@@ -141,8 +144,8 @@ class ListenSection(_Section):
 
 
 class TlsSection(_Section):
-    certificate: Path | None = None
-    key: Path | None = None
+    certificate: Annotated[Path | None, _unset] = None
+    key: Annotated[Path | None, _unset] = None
 
     @model_validator(mode="after")
     def _both(self) -> Self:
@@ -152,7 +155,7 @@ class TlsSection(_Section):
 
 
 class LedgerSection(_Section):
-    url: str | None = None
+    url: Annotated[str | None, _unset] = None
 
     @field_validator("url")
     @classmethod
