@@ -23,9 +23,9 @@ def main() -> None:
     for module in (daemon, order, address, block, messages, queue, key):
         module.add_to(tradepost)
     try:
-        tradepost(standalone_mode=False)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        # without standalone mode click hands an exit status back as the return value
+        status = tradepost(standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
     except click.exceptions.Abort:
         sys.exit(130)
     except click.ClickException as error:
