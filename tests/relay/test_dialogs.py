@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -35,7 +36,12 @@ async def play(port: int, text: str) -> None:
                     assert re.match(rest, reply), (line, reply)
                 elif kind == "X:":
                     assert await asyncio.wait_for(reader.read(), 10) == b"", line
+                elif kind == "R:":
+                    with contextlib.suppress(ConnectionError):
+                        await asyncio.wait_for(reader.read(), 10)
                 else:
+                    if writer.is_closing():
+                        break
                     writer.write(rest.encode() + b"\r\n" if kind == "C:" else unescape(rest))
             if kind in ("C:", "W:"):
                 try:
