@@ -1,4 +1,4 @@
-"""serve, check."""
+"""serve, check, demo."""
 
 from __future__ import annotations
 
@@ -30,6 +30,17 @@ def check() -> None:
     click.echo(f"{config_file() or 'development defaults'}: no errors")
 
 
+@click.command(cls=Command)
+@click.option("--stay", is_flag=True, help="Keep it running and print the settings for your own mail program.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a scene.")
+def demo(stay: bool, as_json: bool) -> None:
+    """A complete self-contained run: two people write to each other through the real daemon."""
+    from relay.demo.show import run
+
+    click.get_current_context().exit(run(stay=stay, as_json=as_json))
+
+
 def add_to(group: click.Group) -> None:
     group.add_command(serve)
     group.add_command(check)
+    group.add_command(demo)

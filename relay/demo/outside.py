@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import weakref
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,20 +41,31 @@ class OutsideServer:
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._changed = asyncio.Condition()
+        self._sessions: weakref.WeakSet[SMTP] = weakref.WeakSet()
 
     async def start(self, port: int = 0, host: str = "127.0.0.1") -> int:
         """Listen; the port."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: SMTP(self, hostname="outside.example", tls_context=self._tls, enable_SMTPUTF8=True,
-                         data_size_limit=50_000_000, loop=loop), host, port)
+            lambda: self._session(loop), host, port)
         self.port = int(self._server.sockets[0].getsockname()[1])
         return self.port
 
     async def stop(self) -> None:
+        """Go down: open connections break, new ones are refused."""
         if self._server is not None:
             self._server.close()
             self._server = None
+            for session in self._sessions:
+                if session.transport is not None:
+                    session.transport.close()
+            await asyncio.sleep(0)
+
+    def _session(self, loop: asyncio.AbstractEventLoop) -> SMTP:
+        session = SMTP(self, hostname="outside.example", tls_context=self._tls, enable_SMTPUTF8=True,
+                       data_size_limit=50_000_000, loop=loop)
+        self._sessions.add(session)
+        return session
 
     async def wait_for(self, count: int, recipient: str | None = None, timeout: float = 10.0) -> list[Arrived]:
         """Wait until `count` messages (for `recipient`) have arrived, and return them; raises TimeoutError."""
@@ -76,6 +88,6 @@ class OutsideServer:
         if self.data_answer.startswith("250"):
             async with self._changed:
                 self.arrived += [Arrived(envelope.mail_from or "", recipient, content, session.ssl is not None,
-                                         session.peer[1] if session.peer else 0) for recipient in envelope.rcpt_tos]
+                                         int(session.peer[1]) if session.peer else 0) for recipient in envelope.rcpt_tos]
                 self._changed.notify_all()
         return self.data_answer

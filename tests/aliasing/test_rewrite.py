@@ -125,9 +125,9 @@ def test_other_addresses_come_through_unchanged(body: str) -> None:
 
 
 @pytest.mark.parametrize("part", [
-    f"Content-Type: text/html\n\nsol&#64;tienda.example",
-    f"Content-Type: text/html\n\nso<b>l@tienda</b>.example",
-    f"Content-Type: text/plain\n\nsol%40tienda.example",
+    "Content-Type: text/html\n\nsol&#64;tienda.example",
+    "Content-Type: text/html\n\nso<b>l@tienda</b>.example",
+    "Content-Type: text/plain\n\nsol%40tienda.example",
     "Content-Type: text/plain\n\nso\u200bl@tienda.example",
     f'Content-Type: application/pdf; name="{SELLER}.pdf"\n\nx',
     f"Content-Type: application/pdf\nContent-Description: {SELLER}\n\nx",

@@ -1,0 +1,171 @@
+"""The demo's scenes, in order. Each sends real mail and says whether it went as told."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from relay.demo.world import BUYER, SELLER, STRANGER, World
+from relay.ledger.registry import NewParty, OrderRow
+
+ORDERS = ("404-1234567-7654321", "404-1234567-7654322")
+PDF = b"%PDF-1.4\r\n1 0 obj<</Type/Catalog>>endobj\r\ntrailer<</Root 1 0 R>>\r\n%%EOF\r\n"
+PROGRAM = b"MZ\x90\x00\x03\x00\x00\x00This program cannot be run in DOS mode.\x00\x00"
+CRITICAL = "Información adicional necesaria"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What was sent, what was answered, what arrived, and what the ledger says."""
+
+    title: str
+    sent: bytes = field(repr=False)
+    reply: str
+    arrived: bytes | None = field(repr=False)
+    ledger: dict[str, Any] | None
+    notes: tuple[tuple[str, bool], ...]
+    """What should have happened, and whether it did."""
+
+    @property
+    def ok(self) -> bool:
+        return all(held for _, held in self.notes)
+
+
+def mint(world: World) -> list[OrderRow]:
+    """Two orders between the same two people."""
+    from aliasing.correspondence import Side
+
+    seller = NewParty(Side.SELLER, "S-1001", SELLER, "Tienda Sol", "es")
+    buyer = NewParty(Side.BUYER, "B-2002", BUYER, "Ana López", "es")
+    return [world.registry.add_order(order, "relay.mercado.example", seller, buyer) for order in ORDERS]
+
+
+async def play(world: World, one: OrderRow, two: OrderRow) -> AsyncIterator[Scene]:
+    """Every scene, one after another."""
+    first = await _passes(
+        world, "A seller writes from their own mail program", SELLER, one.buyer_alias,
+        _mail(f"Sol García <{SELLER}>", one.buyer_alias, "Su pedido ha salido",
+              f"Hola, Ana:\n\nsu pedido ha salido hoy. Si falta algo, escríbame a {SELLER}.\n\nSol", "<envio-1@pc.tienda.example>"),
+        lambda raw: (("the buyer sees the seller's alias", one.seller_alias.encode() in raw),
+                     ("the address typed in the text became the alias", SELLER.encode() not in raw)))
+    yield first
+
+    yield await _passes(
+        world, "The buyer answers, and the thread holds", BUYER, one.seller_alias,
+        _mail(f"Ana <{BUYER}>", one.seller_alias, "Re: Su pedido ha salido", "¡Gracias!\n", "<r1@movil.correo.example>",
+              f"In-Reply-To: {_field(first.arrived, 'Message-ID')}"),
+        lambda raw: (("it replies to the seller's own message", b"In-Reply-To: <envio-1@pc.tienda.example>" in raw),))
+
+    yield await _refused(
+        world, "A stranger has got hold of the alias", STRANGER, one.buyer_alias,
+        _mail(f"<{STRANGER}>", one.buyer_alias, "Hola", "¿Es usted Ana?\n"), "NOT_AUTHORISED", tells_order=False)
+
+    world.registry.add_block("buyer", "B-2002", "unsolicited", None, "")
+    yield await _refused(
+        world, "The buyer refuses unsolicited messages: an offer comes back", SELLER, two.buyer_alias,
+        _mail(f"Sol <{SELLER}>", two.buyer_alias, "Oferta especial", "¡Solo hoy!\n"), "UNSOLICITED", tells_order=True)
+
+    yield await _passes(
+        world, f"… but \u201c{CRITICAL}\u201d passes", SELLER, two.buyer_alias,
+        _mail(f"Sol <{SELLER}>", two.buyer_alias, CRITICAL, "¿Qué talla desea?\n"), lambda raw: ())
+
+    begun = await _passes(
+        world, "The buyer begins a thread …", BUYER, two.seller_alias,
+        _mail(f"Ana <{BUYER}>", two.seller_alias, "¿Talla 38 o 40?", "¿Cómo tallan?\n", "<q1@movil.correo.example>"),
+        lambda raw: ())
+    yield begun
+    await asyncio.sleep(1.1)  # past policy.reply_window, so that only the thread can tell
+
+    yield await _passes(
+        world, "… so the seller's reply in it passes too", SELLER, two.buyer_alias,
+        _mail(f"Sol <{SELLER}>", two.buyer_alias, "Re: ¿Talla 38 o 40?", "La 38.\n", "<envio-2@pc.tienda.example>",
+              f"References: {_field(begun.arrived, 'Message-ID')}"),
+        lambda raw: (("it replies to the buyer's own message", b"References: <q1@movil.correo.example>" in raw),))
+
+    yield await _refused(
+        world, "A program renamed to .pdf is refused", BUYER, one.seller_alias,
+        _with_file(one.seller_alias, "factura.pdf", PROGRAM), "ATTACHMENT_CONTENT", tells_order=False)
+
+    yield await _passes(
+        world, "A real PDF passes, byte for byte", BUYER, one.seller_alias,
+        _with_file(one.seller_alias, "factura.pdf", PDF),
+        lambda raw: (("its bytes are the same", raw.endswith(_with_file("", "factura.pdf", PDF)[-200:])),))
+
+    forged = "0" * 38 + "7" + one.buyer_alias[39:]
+    data = _mail(f"Sol <{SELLER}>", forged, "Hola", "…\n")
+    before = world.newest()
+    reply = await world.send(SELLER, forged, data)
+    yield Scene("A forged alias opens nothing, and costs no look at the ledger", data, reply, None, None, (
+        ("550 5.1.1 before any data", reply.startswith("550 5.1.1")),
+        ("nothing in the ledger", world.newest() == before)))
+
+    yield await _down_and_up(world, one)
+
+
+async def _down_and_up(world: World, order: OrderRow) -> Scene:
+    port = world.outside.port
+    await world.outside.stop()
+    data = _mail(f"Sol <{SELLER}>", order.buyer_alias, "Re: Su pedido ha salido", "¿Llegó bien?\n")
+    reply = await world.send(SELLER, order.buyer_alias, data)
+    newest = world.newest() or {"id": ""}
+    waiting = await world.settled(newest["id"], "deferred")
+    count = len(world.outside.arrived)
+    await world.outside.start(port)
+    line = await world.settled(newest["id"], "delivered")
+    arrived = world.outside.arrived[count].raw if len(world.outside.arrived) > count else None
+    attempts = sum(event["kind"] == "attempt" for event in line.get("events", []))
+    return Scene("The buyer's server is down, then up again", data, reply, arrived, line, (
+        ("accepted with 250", reply.startswith("250")),
+        ("deferred while it was down", waiting.get("state") == "deferred"),
+        (f"delivered once it was up, after {attempts} attempts", line.get("state") == "delivered" and attempts > 1)))
+
+
+async def _passes(world: World, title: str, from_: str, to: str, data: bytes,
+                  checks: Callable[[bytes], tuple[tuple[str, bool], ...]]) -> Scene:
+    count = len(world.outside.arrived)
+    reply = await world.send(from_, to, data)
+    newest = world.newest() or {"id": ""}
+    line = await world.settled(newest["id"], "delivered") if reply.startswith("250") else newest
+    arrived = world.outside.arrived[count].raw if len(world.outside.arrived) > count else None
+    notes = (("accepted with 250", reply.startswith("250")), ("delivered", line.get("state") == "delivered"))
+    return Scene(title, data, reply, arrived, line, notes + (checks(arrived) if arrived is not None else ()))
+
+
+async def _refused(world: World, title: str, from_: str, to: str, data: bytes, code: str, *,
+                   tells_order: bool) -> Scene:
+    count = len(world.outside.arrived)
+    reply = await world.send(from_, to, data)
+    line = world.newest() or {}
+    told = any(order in reply for order in ORDERS)
+    return Scene(title, data, reply, None, line, (
+        (f"refused in session, saying what to do [{code}]", reply.startswith("550") and f"[{code}]" in reply),
+        ("the reply names the order" if tells_order else "the reply names no order", told is tells_order),
+        ("recorded as refused", line.get("state") == "refused"),
+        ("nothing left the relay", len(world.outside.arrived) == count)))
+
+
+def _mail(from_: str, to: str, subject: str, body: str, message_id: str = "", extra: str = "") -> bytes:
+    lines = [f"From: {from_}", f"To: {to}", f"Subject: {subject}", "Date: Tue, 24 Nov 2026 10:00:00 +0100",
+             *([f"Message-ID: {message_id}"] if message_id else []), *([extra] if extra else []),
+             "MIME-Version: 1.0", "Content-Type: text/plain; charset=utf-8", "Content-Transfer-Encoding: 8bit",
+             "", body]
+    return "\n".join(lines).replace("\n", "\r\n").encode()
+
+
+def _with_file(to: str, name: str, content: bytes) -> bytes:
+    import base64
+
+    head = (f"From: Ana <{BUYER}>\nTo: {to}\nSubject: Factura\nMIME-Version: 1.0\n"
+            "Content-Type: multipart/mixed; boundary=corte\n\n"
+            "--corte\nContent-Type: text/plain\n\nLe adjunto la factura.\n"
+            f'--corte\nContent-Type: application/pdf; name="{name}"\nContent-Transfer-Encoding: base64\n'
+            f'Content-Disposition: attachment; filename="{name}"\n\n')
+    return (head + base64.encodebytes(content).decode() + "--corte--\n").replace("\n", "\r\n").encode()
+
+
+def _field(raw: bytes | None, name: str) -> str:
+    match = re.search(rb"(?mi)^" + name.encode() + rb": (.*)", raw or b"")
+    return match.group(1).decode().strip() if match else ""
