@@ -28,6 +28,8 @@ class Arrived:
     over_tls: bool = False
     peer_port: int = 0
     """The client's port: the same for messages that came over one connection."""
+    at: float = 0.0
+    """The loop's time of arrival, in seconds."""
 
 
 class OutsideServer:
@@ -87,7 +89,10 @@ class OutsideServer:
         content = envelope.original_content or b""
         if self.data_answer.startswith("250"):
             async with self._changed:
-                self.arrived += [Arrived(envelope.mail_from or "", recipient, content, session.ssl is not None,
-                                         int(session.peer[1]) if session.peer else 0) for recipient in envelope.rcpt_tos]
+                port = int(session.peer[1]) if session.peer else 0
+                at = asyncio.get_running_loop().time()
+                tls = session.ssl is not None
+                self.arrived += [Arrived(envelope.mail_from or "", recipient, content, tls, port, at)
+                                 for recipient in envelope.rcpt_tos]
                 self._changed.notify_all()
         return self.data_answer

@@ -48,7 +48,8 @@ async def play(world: World, one: OrderRow, two: OrderRow) -> AsyncIterator[Scen
     first = await _passes(
         world, "A seller writes from their own mail program", SELLER, one.buyer_alias,
         _mail(f"Sol García <{SELLER}>", one.buyer_alias, "Su pedido ha salido",
-              f"Hola, Ana:\n\nsu pedido ha salido hoy. Si falta algo, escríbame a {SELLER}.\n\nSol", "<envio-1@pc.tienda.example>"),
+              f"Hola, Ana:\n\nsu pedido ha salido hoy. Si falta algo, escríbame a {SELLER}.\n\nSol",
+              "<envio-1@pc.tienda.example>"),
         lambda raw: (("the buyer sees the seller's alias", one.seller_alias.encode() in raw),
                      ("the address typed in the text became the alias", SELLER.encode() not in raw)))
     yield first

@@ -1,0 +1,27 @@
+"""./dev bench NAME: benchmarks beside a peer in one run; what they print are ratios to quote."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from bench import relay
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
+    names = parser.add_subparsers(dest="name", required=True)
+    one = names.add_parser("relay", help=relay.__doc__)
+    one.add_argument("--messages", type=int, default=2000)
+    one.add_argument("--sessions", type=int, default=20)
+    one.add_argument("--size", type=int, default=4096, help="octets of body")
+    one.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    return asyncio.run(relay.compare(options.messages, options.sessions, options.size, options.rounds))
+
+
+sys.exit(main())
