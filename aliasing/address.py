@@ -63,6 +63,8 @@ class Address:
     @property
     def unicode_domain(self) -> str:
         """The domain in U-labels, as a person would type it."""
+        if "xn--" not in self.domain:
+            return self.domain
         try:
             return idna.decode(self.domain)
         except idna.IDNAError:

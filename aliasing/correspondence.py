@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -68,11 +69,13 @@ class Correspondence:
 
     def alias(self, side: Side) -> Address:
         """The address that stands for the party on `side`, as the other side sees it."""
-        return Address(self.ring.seal(Role(side), self.domain, self.number, self.key_id), self.domain)
+        return self._aliases[side]
 
-    def secrets(self) -> Iterator[tuple[Address, Address]]:
+    def secrets(self) -> list[tuple[Address, Address]]:
         """Each real address of either party with the alias that may stand in its place."""
-        for side in Side:
-            alias = self.alias(side)
-            for address in self.addresses[side]:
-                yield address, alias
+        return [(address, self.alias(side)) for side in Side for address in self.addresses[side]]
+
+    @functools.cached_property
+    def _aliases(self) -> Mapping[Side, Address]:
+        return {side: Address(self.ring.seal(Role(side), self.domain, self.number, self.key_id), self.domain)
+                for side in Side}

@@ -42,7 +42,9 @@ def _spellings(address: Address) -> set[str]:
 
 
 def _plain(text: str) -> str:
-    text = unicodedata.normalize("NFKC", text).translate(_INVISIBLE).casefold()
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text).translate(_INVISIBLE)
+    text = text.casefold()
     if "%" in text:
         text = unquote(text)
     return text

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from aliasing.address import Address
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 _VALUE = {char: value for value, char in enumerate(_ALPHABET)} | {"o": 0, "i": 1, "l": 1}
 _NUMBER_BYTES = 8
 _TOKEN_BYTES = 16 + _NUMBER_BYTES
@@ -121,7 +122,8 @@ def encode(data: bytes) -> str:
     """Lower-case Crockford base32 of `data`, most significant bit first, padded with zero bits in front."""
     value = int.from_bytes(data, "big")
     chars = -(-len(data) * 8 // 5)
-    return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(5 * (chars - 1), -1, -5))
+    pairs = [_PAIRS[(value >> shift) & 1023] for shift in range(10 * ((chars - 1) // 2), -1, -10)]
+    return "".join(pairs)[-chars:]
 
 
 def decode(text: str) -> bytes | None:

@@ -3,6 +3,7 @@ number of reply and forward prefixes in any language; never a mere substring of 
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -21,7 +22,12 @@ def is_critical(subject: str, subjects: Iterable[str], markers: Iterable[str] = 
     plain = strip_prefixes(normalise(subject))
     if any(plain.startswith(normalise(marker)) for marker in markers):
         return True
-    return plain.strip(_TRAILING) in {normalise(text).strip(_TRAILING) for text in subjects}
+    return plain.strip(_TRAILING) in _normalised(tuple(subjects))
+
+
+@functools.lru_cache(maxsize=8)
+def _normalised(subjects: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(normalise(text).strip(_TRAILING) for text in subjects)
 
 
 def normalise(text: str) -> str:

@@ -110,6 +110,7 @@ class RelaySection(_Section):
     domains: list[Domain] = Field(default=["relay.localhost"], min_length=1)
     data_dir: Path = Path("var")
     key_ring: Annotated[Path | None, _unset] = None
+    workers: int = Field(default=1, ge=1, le=64)
     language: str = "en"
 
     @field_validator("language")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import fcntl
 import gc
 import os
 import signal
+import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -22,7 +25,7 @@ from relay.config import Config
 from relay.dns import DnsResolver
 from relay.dsn.notices import Notices
 from relay.errors import KeyRingFileError, UsageError
-from relay.ledger.sqlite import SqliteLedger, open_ledger
+from relay.ledger.sqlite import SqliteLedger, open_ledger, release_leases
 from relay.queue.runner import Runner
 from relay.queue.schedule import Schedule
 from relay.receive.server import Service, bind, listen
@@ -32,29 +35,77 @@ from relay.transmit.route import Hop, Router
 STOP_S = 8.0
 """How long what is under way may take once told to stop; systemd and operators count on ten seconds in all."""
 WATCH_S = 1.0
+PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal that a process gets when its parent dies."""
 
 
 def serve(config: Config) -> int:
-    """Run the daemon until SIGTERM or SIGINT; the exit status. Raises TradepostError when it cannot start."""
+    """Run the daemon until SIGTERM or SIGINT; the exit status. Raises TradepostError when it cannot start.
+
+    All that can fail for the administrator to mend happens here, before any process is forked: ports, ledger,
+    key ring, certificate.
+    """
     log.configure(config.log.format, config.log.level)
+    sockets = [bind(listener) for listener in config.listen.mx]
+    opened = open_ledger(config.ledger_path, config.key_ring)
+    lock = _only_one(config.ledger_path)
+    release_leases(opened, datetime.now(UTC))
+    opened.close()  # a connection must not be carried over a fork
+    if config.tls.certificate is None:
+        tls.make_certificate(*config.certificate, config.relay.hostname)
+    tls.server_context(*config.certificate)
+    try:
+        if config.relay.workers == 1:
+            return _work(config, sockets)
+        return _supervise([partial(_work, config, sockets)] * config.relay.workers)
+    finally:
+        lock.close()
+
+
+def _work(config: Config, sockets: Sequence[socket.socket]) -> int:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(Daemon(config).run())
+        return runner.run(Daemon(config, sockets).run())
+
+
+def _supervise(works: Sequence[Callable[[], int]]) -> int:
+    """Fork a process for each piece of work; when one ends, end all. The kernel ends them should we be killed."""
+    workers = set()
+    for work in works:
+        pid = os.fork()
+        if pid == 0:
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            os._exit(work())
+        workers.add(pid)
+
+    def stop(*_: object) -> None:
+        for pid in workers:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    status = 0
+    while workers:
+        pid, ended = os.wait()
+        workers.discard(pid)
+        status = status or os.waitstatus_to_exitcode(ended)
+        stop()
+    return abs(status)
 
 
 class Daemon:
     """One relay process."""
 
-    def __init__(self, config: Config, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, config: Config, sockets: Sequence[socket.socket],
+                 clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._config = config
+        self._sockets = sockets
         self._clock = clock
         self._status = 0
 
     async def run(self) -> int:
-        config = self._config
-        sockets = [bind(listener) for listener in config.listen.mx]
+        config, sockets = self._config, self._sockets
         ledger = SqliteLedger(open_ledger(config.ledger_path, config.key_ring))
-        lock = _only_one(config.ledger_path)
-        await ledger.release_leases(self._clock())
         runner = self._runner(ledger)
         service = self._service(ledger, runner)
         stop = asyncio.Event()
@@ -81,7 +132,6 @@ class Daemon:
                 queue.cancel()
         finally:
             ledger.close()
-            lock.close()
         maillog.stopped()
         return self._status
 
@@ -105,8 +155,6 @@ class Daemon:
         config = self._config
         settings = config.policy.settings()
         certificate, key = config.certificate
-        if config.tls.certificate is None:
-            tls.make_certificate(certificate, key, config.relay.hostname)
         return Service(
             hostname=config.relay.hostname, domains=frozenset(config.relay.domains),
             max_size=int(config.policy.max_size), max_recipients=config.policy.max_recipients,

@@ -2,7 +2,7 @@
 
 import re
 
-from aliasing.message import Message, Part, decode_words
+from aliasing.message import Message, Part
 from policy.case import Case
 from policy.status import Status
 from policy.verdict import PASS, Verdict, refuse
@@ -51,7 +51,7 @@ def _check_part(message: Message, part: Part) -> Verdict:
         if names.count(name) > 1:
             return _broken(f"{names.count(name)} {name} fields")
     for field in part.fields:
-        if _CONTROL.search(decode_words(field.text)):
+        if _CONTROL.search(field.text):
             return _broken(f"a control character in {field.name}")
     if part.encoding not in ENCODINGS:
         return _broken("an unknown Content-Transfer-Encoding")

@@ -88,4 +88,4 @@ def m0001_first(db: Database) -> None:
     db.create_table("daily", {"party_id": int, "day": str, "sent": int, "orders": int},
                     pk=("party_id", "day"), strict=True)
     db.create_table("revision", {"name": str, "value": int}, pk="name", strict=True)
-    db.table("revision").insert({"name": "blocks", "value": 0})
+    db.table("revision").insert({"name": "registry", "value": 0})

@@ -1,8 +1,8 @@
 -- The hot path's SQL, one named block a query. Everything else goes through sqlite-utils.
 
 -- name: correspondence
--- One correspondence with its two parties, by number.
-SELECT c.id, c.order_number, c.domain, c.ring_key AS sealed_by, c.closed_at, c.last_buyer_message_at,
+-- One correspondence with its two parties, by number: what changes only when the registry does.
+SELECT c.id, c.order_number, c.domain, c.ring_key AS sealed_by, c.closed_at,
        s.id AS seller_number, s.external_id AS seller_id, s.language AS seller_language,
        s.name_sealed AS seller_name, s.data_key AS seller_key, s.ring_key AS seller_ring_key,
        b.id AS buyer_number, b.external_id AS buyer_id, b.language AS buyer_language,
@@ -24,18 +24,17 @@ SELECT kind, counterpart_id FROM block WHERE party_id = ? AND removed_at IS NULL
 SELECT kind, value FROM block WHERE scope = 'relay' AND removed_at IS NULL;
 
 -- name: revision
-SELECT value FROM revision WHERE name = ?;
+-- Goes up with every change to parties, orders, addresses and blocks: what was read before it is stale.
+SELECT value FROM revision WHERE name = 'registry';
 
--- name: sent_today
-SELECT sent FROM daily WHERE party_id = ? AND day = ?;
-
--- name: orders_since
-SELECT coalesce(sum(orders), 0) AS orders FROM daily WHERE party_id = ? AND day >= ?;
-
--- name: critical_since
--- Accepted messages under a critical subject in a correspondence since a moment.
-SELECT count(*) AS number FROM message
-WHERE correspondence_id = ? AND critical = 1 AND received_at >= ? AND state <> 'refused';
+-- name: counts
+-- What changes with every message: the buyer's last one, the seller's day, the critical subjects of the day.
+SELECT c.last_buyer_message_at,
+       (SELECT sent FROM daily WHERE party_id = c.seller_id AND day = :day) AS sent_today,
+       (SELECT sum(orders) FROM daily WHERE party_id = c.seller_id AND day >= :month) AS orders,
+       (SELECT count(*) FROM message m WHERE m.correspondence_id = c.id AND m.critical = 1
+        AND m.received_at >= :midnight AND m.state <> 'refused') AS critical_today
+FROM correspondence c WHERE c.id = :id;
 
 -- name: by_outgoing_id
 -- The message of ours that bears an outgoing Message-ID.
@@ -54,7 +53,8 @@ INSERT INTO content (message_id, body_sealed, file, size) VALUES (?, ?, ?, ?);
 -- name: insert_delivery
 INSERT INTO delivery (message_id, kind, party_id, state, attempts, created_at, next_attempt_at, lease_until,
                       destination_hash, body_sealed)
-VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?);
+SELECT ?, ?, CASE ? WHEN 'seller' THEN seller_id ELSE buyer_id END, 'queued', ?, ?, ?, ?, ?, ?
+FROM correspondence WHERE id = ?;
 
 -- name: insert_event
 INSERT INTO event (at, message_id, delivery_id, party_id, kind, name, detail, remote_sealed)
@@ -68,7 +68,7 @@ UPDATE correspondence SET last_buyer_message_at = ?, waiting_message_id = ? WHER
 UPDATE correspondence SET waiting_message_id = NULL WHERE id = ?;
 
 -- name: count_sent
-INSERT INTO daily (party_id, day, sent, orders) VALUES (?, ?, 1, 0)
+INSERT INTO daily (party_id, day, sent, orders) SELECT seller_id, ?, 1, 0 FROM correspondence WHERE id = ?
 ON CONFLICT (party_id, day) DO UPDATE SET sent = sent + 1;
 
 -- name: due

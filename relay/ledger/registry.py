@@ -259,7 +259,6 @@ class Registry:
                 return known
             number = int(str(self._table("block").insert(
                 row | {"reason": reason, "created_at": time.time()}).last_pk))
-            self._blocks_changed()
             self._event("block-add", f"{scope} {kind}", row["party_id"])
         return number
 
@@ -270,7 +269,6 @@ class Registry:
             if known is None:
                 raise UsageError("there is no such block; list them with: tradepost block list")
             self._table("block").update(known, {"removed_at": time.time()})
-            self._blocks_changed()
             self._event("block-remove", f"{scope} {kind}", row["party_id"])
 
     def blocks(self) -> Iterator[dict[str, Any]]:
@@ -308,9 +306,6 @@ class Registry:
             "AND counterpart_id IS :counterpart_id AND value IS :value AND removed_at IS NULL", row)), None)
         return int(found["id"]) if found else None
 
-    def _blocks_changed(self) -> None:
-        self._db.execute("UPDATE revision SET value = value + 1 WHERE name = 'blocks'")
-
     # -- pieces --------------------------------------------------------------------------------------------
 
     def _table(self, name: str) -> Table:
@@ -329,6 +324,8 @@ class Registry:
             except BaseException:
                 connection.execute("ROLLBACK")
                 raise
+            # the daemon keeps what it has read until this number changes
+            connection.execute("UPDATE revision SET value = value + 1 WHERE name = 'registry'")
             connection.execute("COMMIT")
         except sqlite.Error as error:
             raise ledger_error(error, self._opened.path) from None

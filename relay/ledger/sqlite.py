@@ -8,6 +8,7 @@ import os
 import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from ipaddress import ip_network
@@ -32,6 +33,8 @@ from relay.records import Delivery, DeliveryKind, LedgerEntry, Outcome, OutcomeK
 
 BIG_BYTES = 256 * 1024
 """Content above this is a file of its own: a blob that size costs more than a file."""
+MAX_KEPT = 20_000
+"""Correspondences and message keys that are kept in memory."""
 _FORWARDED = (State.QUEUED, State.HELD)
 
 
@@ -59,8 +62,10 @@ class Opened:
         return self.path.parent / "spool"
 
     def query(self, name: str, *values: object) -> list[Any]:
+        """The rows of a named query; `values` are positional, or one mapping of names."""
+        named = values[0] if len(values) == 1 and isinstance(values[0], dict) else values
         try:
-            return list(self.connection.execute(SQL[name], values))
+            return list(self.connection.execute(SQL[name], named))
         except sqlite.Error as error:
             raise ledger_error(error, self.path) from None
 
@@ -94,6 +99,11 @@ def open_ledger(path: Path, ring: Path) -> Opened:
     return Opened(path, keys)
 
 
+def release_leases(opened: Opened, now: datetime) -> None:
+    """At start, when no daemon runs on this ledger: leases of one that died are void."""
+    opened.query("release_leases", now.timestamp())
+
+
 def _migrate(connection: Connection, path: Path) -> None:
     db = Database(connection)
     known = {migration.name for migration in migrations.pending(Database(memory=True))}
@@ -107,13 +117,28 @@ def _migrate(connection: Connection, path: Path) -> None:
     migrations.apply(db)
 
 
+@dataclass(frozen=True)
+class _Known:
+    """A correspondence with what only the registry changes."""
+
+    frame: Correspondence
+    states: Mapping[Side, Mapping[str, AddressState]]
+    vaults: Mapping[Side, PartyVault]
+    numbers: Mapping[Side, int]
+    refusals: Mapping[Side, frozenset[tuple[str, int | None]]]
+    """What each side has blocked: (kind, number of the counterpart or None for all)."""
+    closed_at: datetime | None
+
+
 class SqliteLedger:
     """Keeps the Ledger protocol; one instance a process."""
 
     def __init__(self, opened: Opened) -> None:
         self._opened = opened
         self._writer = Writer(opened.path)
-        self._blocks: tuple[int, RelayBlocks] | None = None
+        self._revision = -1
+        self._blocks: RelayBlocks | None = None
+        self._frames: OrderedDict[int, _Known] = OrderedDict()
         self._message_vaults: OrderedDict[int, MessageVault] = OrderedDict()
         opened.spool.mkdir(mode=0o700, exist_ok=True)
 
@@ -138,44 +163,39 @@ class SqliteLedger:
     # -- reading -------------------------------------------------------------------------------------------
 
     async def facts(self, correspondence: int, direction: Direction, now: datetime) -> Facts | None:
-        rows = self._opened.query("correspondence", _signed(correspondence))
-        if not rows:
+        known = self._known(correspondence)
+        if known is None:
             return None
-        row = rows[0]
-        frame, states = self._frame(row)
-        writer = row[f"{direction.writer}_number"]
-        reader = row[f"{direction.reader}_number"]
-        refusals = {(block["kind"], block["counterpart_id"]) for block in self._opened.query("party_blocks", reader)}
+        day = now.astimezone(UTC).date()
+        counts = self._opened.query("counts", {
+            "id": _signed(correspondence), "day": day.isoformat(), "month": (day - timedelta(days=30)).isoformat(),
+            "midnight": datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()})[0]
+        refusals, writer = known.refusals[direction.reader], known.numbers[direction.writer]
         unsolicited = ("all" if ("unsolicited", None) in refusals
                        else "seller" if ("unsolicited", writer) in refusals else None)
-        day = now.astimezone(UTC).date()
-        midnight = datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
-        to_buyer = direction is Direction.TO_BUYER
         return Facts(
-            correspondence=frame,
+            correspondence=known.frame,
             direction=direction,
-            writer_addresses=states[direction.writer],
-            reader_addresses=frozenset(states[direction.reader]),
-            closed_at=_time(row["closed_at"]),
+            writer_addresses=known.states[direction.writer],
+            reader_addresses=frozenset(known.states[direction.reader]),
+            closed_at=known.closed_at,
             counterpart_refused=("counterpart", writer) in refusals,
             unsolicited_refused=unsolicited,
-            last_buyer_message_at=_time(row["last_buyer_message_at"]),
-            sent_today=self._number("sent_today", writer, day.isoformat()) if to_buyer else 0,
-            orders_last_30_days=self._number(
-                "orders_since", writer, (day - timedelta(days=30)).isoformat()) if to_buyer else 0,
-            critical_today=self._number("critical_since", row["id"], midnight) if to_buyer else 0,
+            last_buyer_message_at=_time(counts["last_buyer_message_at"]),
+            sent_today=counts["sent_today"] or 0,
+            orders_last_30_days=counts["orders"] or 0,
+            critical_today=counts["critical_today"],
         )
 
     async def relay_blocks(self) -> RelayBlocks:
-        revision = self._number("revision", "blocks")
-        if self._blocks is None or self._blocks[0] != revision:
+        self._forget_if_stale()
+        if self._blocks is None:
             values: dict[str, list[str]] = {"address": [], "domain": [], "network": []}
             for row in self._opened.query("relay_blocks"):
                 values[row["kind"]].append(row["value"])
-            self._blocks = revision, RelayBlocks(
-                frozenset(values["address"]), frozenset(values["domain"]),
-                tuple(ip_network(value) for value in values["network"]))
-        return self._blocks[1]
+            self._blocks = RelayBlocks(frozenset(values["address"]), frozenset(values["domain"]),
+                                       tuple(ip_network(value) for value in values["network"]))
+        return self._blocks
 
     async def originals(self, correspondence: Correspondence, direction: Direction,
                         referred: Sequence[bytes]) -> tuple[dict[bytes, bytes], bool]:
@@ -252,10 +272,6 @@ class SqliteLedger:
 
         return await self._writer.submit(work)
 
-    async def release_leases(self, now: datetime) -> None:
-        """At start: leases of a process that died are void."""
-        await self._writer.submit(lambda connection: connection.execute(SQL["release_leases"], (now.timestamp(),)))
-
     async def record(self, delivery: Delivery, outcome: Outcome, now: datetime, *,
                      retry_at: datetime | None = None, notice: Notice | None = None,
                      warned: bool = False) -> None:
@@ -295,12 +311,26 @@ class SqliteLedger:
 
     # -- pieces --------------------------------------------------------------------------------------------
 
-    def _number(self, query: str, *values: object) -> int:
-        rows = self._opened.query(query, *values)
-        return int(rows[0][0]) if rows else 0
+    def _forget_if_stale(self) -> None:
+        revision = self._opened.query("revision")[0]["value"]
+        if revision != self._revision:
+            self._revision, self._blocks = revision, None
+            self._frames.clear()
 
-    def _frame(self, row: Any) -> tuple[Correspondence, dict[Side, dict[str, AddressState]]]:
-        """The correspondence of a `correspondence` row, and each side's addresses with their states."""
+    def _known(self, correspondence: int) -> _Known | None:
+        """What only the registry changes, kept until it does."""
+        self._forget_if_stale()
+        known = self._frames.get(correspondence)
+        if known is None:
+            rows = self._opened.query("correspondence", _signed(correspondence))
+            if not rows:
+                return None
+            known = self._frames[correspondence] = self._read(rows[0])
+            if len(self._frames) > MAX_KEPT:
+                self._frames.popitem(last=False)
+        return known
+
+    def _read(self, row: Any) -> _Known:
         vaults = {side: self._party_vault(row, side) for side in Side}
         numbers = {row["seller_number"]: Side.SELLER, row["buyer_number"]: Side.BUYER}
         addresses: dict[Side, list[Address]] = {side: [] for side in Side}
@@ -312,17 +342,24 @@ class SqliteLedger:
             states[side][address.key] = AddressState(found["state"])
         parties = {side: Party(side, row[f"{side}_id"], vaults[side].unseal("name", row[f"{side}_name"]),
                                row[f"{side}_language"]) for side in Side}
-        return Correspondence(
+        frame = Correspondence(
             number=_unsigned(row["id"]), order=row["order_number"], domain=row["domain"], key_id=row["sealed_by"],
             parties=parties, addresses={side: tuple(found) for side, found in addresses.items()},
-            ring=self.keys.ring), states
+            ring=self.keys.ring)
+        refusals = {side: frozenset((block["kind"], block["counterpart_id"])
+                                    for block in self._opened.query("party_blocks", number))
+                    for number, side in numbers.items()}
+        return _Known(frame, states, vaults, {side: number for number, side in numbers.items()}, refusals,
+                      _time(row["closed_at"]))
 
     def _party_vault(self, row: Any, side: Side) -> PartyVault:
         return self._opened.vault.party(row[f"{side}_number"], row[f"{side}_ring_key"], row[f"{side}_key"])
 
-    def _party_vaults(self, correspondence: int) -> dict[Side, PartyVault]:
-        row = self._opened.query("correspondence", _signed(correspondence))[0]
-        return {side: self._party_vault(row, side) for side in Side}
+    def _party_vaults(self, correspondence: int) -> Mapping[Side, PartyVault]:
+        known = self._known(_unsigned(correspondence))
+        if known is None:
+            raise LedgerError("ledger: a party of this correspondence was erased")
+        return known.vaults
 
     def _message_vault(self, row: Any) -> MessageVault:
         number = row["message_number"]
@@ -333,7 +370,7 @@ class SqliteLedger:
 
     def _remember(self, number: int, vault: MessageVault) -> None:
         self._message_vaults[number] = vault
-        while len(self._message_vaults) > 20_000:
+        while len(self._message_vaults) > MAX_KEPT:
             self._message_vaults.popitem(last=False)
 
     async def _spool_if_big(self, entry: LedgerEntry) -> tuple[MessageVault, bytes, str | None]:
@@ -378,25 +415,18 @@ class SqliteLedger:
             else:
                 connection.execute(SQL["seller_answered"], (correspondence,))
                 connection.execute(SQL["count_sent"], (
-                    self._party_number(connection, correspondence, Side.SELLER),
-                    entry.received_at.astimezone(UTC).date().isoformat()))
+                    entry.received_at.astimezone(UTC).date().isoformat(), correspondence))
         return number
-
-    def _party_number(self, connection: Connection, correspondence: int, side: Side) -> int:
-        column = "seller_id" if side is Side.SELLER else "buyer_id"
-        return int(connection.execute(
-            f"SELECT {column} FROM correspondence WHERE id = ?", (correspondence,)).fetchone()[0])  # noqa: S608
 
     def _insert_delivery(self, connection: Connection, entry: LedgerEntry, message: int, now: datetime,
                          lease_s: float) -> Delivery:
         at, until = now.timestamp(), now.timestamp() + lease_s
         correspondence = entry.correspondence
         recipient = correspondence.addresses[entry.direction.reader][0]
-        party = self._party_number(connection, _signed(correspondence.number), entry.direction.reader)
         attempts = 1 if lease_s else 0
         number: int = connection.execute(SQL["insert_delivery"], (
-            message, DeliveryKind.MESSAGE, party, attempts, at, until, until if lease_s else None,
-            self.keys.hash_domain(recipient.domain), None)).lastrowid
+            message, DeliveryKind.MESSAGE, entry.direction.reader, attempts, at, until, until if lease_s else None,
+            self.keys.hash_domain(recipient.domain), None, _signed(correspondence.number))).lastrowid
         if lease_s:
             self._insert_event(connection, now, message, number, "attempt", "1", "")
         return Delivery(
@@ -432,11 +462,11 @@ class SqliteLedger:
         correspondence = about.correspondence
         writer = about.direction.writer
         recipient = correspondence.addresses[writer][0]
-        party = self._party_number(connection, _signed(correspondence.number), writer)
         vault = self._message_vaults.get(about.message_number) or self._message_vault_by(connection, about)
         connection.execute(SQL["insert_delivery"], (
-            about.message_number, notice.kind, party, 0, now.timestamp(), now.timestamp(), None,
-            self.keys.hash_domain(recipient.domain), vault.seal("dsn", notice.content)))
+            about.message_number, notice.kind, writer, 0, now.timestamp(), now.timestamp(), None,
+            self.keys.hash_domain(recipient.domain), vault.seal("dsn", notice.content),
+            _signed(correspondence.number)))
 
     def _message_vault_by(self, connection: Connection, about: ReturnedDelivery) -> MessageVault:
         row = connection.execute(SQL["delivery_with_message"], (about.number,)).fetchone()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -62,13 +64,17 @@ def ledger_error(error: Exception, path: Path | None = None) -> LedgerError:
 class Writer:
     """Runs pieces of work on its own connection, many of them in one commit.
 
-    A piece that raises is rolled back alone. When the commit itself fails, every piece in it fails. After an
+    A piece may run twice, on a clean slate each time. One that raises is rolled back alone.
+    When the commit itself fails, every piece in it fails. After an
     I/O error nothing more is written: `broken` is set and each later piece fails at once.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._connection = connect(path)
+        # SQLite's own lock is polled with growing sleeps; between our processes flock hands over at once
+        self._turn = path.with_suffix(".turn").open("w")
+        self._turn_fd = self._turn.fileno()
+        os.fchmod(self._turn_fd, 0o600)
         self._queue: queue.SimpleQueue[tuple[Callable[[Connection], Any], asyncio.Future[Any]] | None] = (
             queue.SimpleQueue())
         self.broken: LedgerError | None = None
@@ -99,15 +105,23 @@ class Writer:
             if works:
                 self._commit(works)
         self._connection.close()
+        self._turn.close()
 
     def _commit(self, works: list[tuple[Callable[[Connection], Any], asyncio.Future[Any]]]) -> None:
-        results: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
+        results: list[tuple[asyncio.Future[Any], Any, BaseException | None]]
         try:
             if self.broken:
                 raise self.broken
-            self._connection.execute("BEGIN IMMEDIATE")
-            for work, future in works:
-                results.append((future, *self._one(work)))
+            fcntl.flock(self._turn_fd, fcntl.LOCK_EX)
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                results = [(future, work(self._connection), None) for work, future in works]
+            except sqlite.IntegrityError:
+                results = self._one_by_one(works)
+            except sqlite.Error:
+                raise
+            except Exception:
+                results = self._one_by_one(works)
             self._connection.execute("COMMIT")
             self.commits += 1
             self.works += len(works)
@@ -117,9 +131,19 @@ class Writer:
                 self.broken = failure
             self._roll_back()
             results = [(future, None, failure) for _, future in works]
+        finally:
+            fcntl.flock(self._turn_fd, fcntl.LOCK_UN)
         loop = works[0][1].get_loop()
         if not loop.is_closed():
             loop.call_soon_threadsafe(_resolve, results)
+
+    def _one_by_one(self, works: list[tuple[Callable[[Connection], Any], asyncio.Future[Any]]]
+                    ) -> list[tuple[asyncio.Future[Any], Any, BaseException | None]]:
+        """The batch again, each piece behind a savepoint, so that a bad one is undone alone. Savepoints cost two
+        statements a piece, which is why the good case does without."""
+        self._connection.execute("ROLLBACK")
+        self._connection.execute("BEGIN IMMEDIATE")
+        return [(future, *self._one(work)) for work, future in works]
 
     def _one(self, work: Callable[[Connection], Any]) -> tuple[Any, BaseException | None]:
         self._connection.execute("SAVEPOINT work")

@@ -15,7 +15,7 @@ from policy.status import Status
 from policy.verdict import Reply
 
 FALLBACK = "en"
-MAX_REPLY_LINE = 450
+MAX_REPLY_LINE = 470
 """RFC 5321 4.5.3.1.5 allows 512 octets with code and CRLF."""
 _ASCII = str.maketrans({"«": '"', "»": '"', "“": '"', "”": '"', "’": "'", "‘": "'", "–": "-", "—": "-", "…": "...",
                         "¿": "", "¡": "", "ß": "ss", "æ": "ae", "ø": "o", "ł": "l", "·": "-"})
@@ -49,13 +49,20 @@ def explain(reply: Reply, language: str) -> str:
 
 def smtp_line(reply: Reply, language: str) -> str:
     """A reply as it goes on the wire: code, enhanced code, stable name, ASCII text (RFC 5321 4.2)."""
+    return _line(reply, language) if reply.values else _plain_line(reply.status, language)
+
+
+def _line(reply: Reply, language: str) -> str:
     said = to_ascii(explain(reply, language))
     if said is None:
         said = to_ascii(explain(reply, FALLBACK)) or reply.status.name
-    line = f"{reply.status.code} {reply.status.enhanced} {said}"
-    if reply.status is not Status.ACCEPTED:
-        line += f" [{reply.status.name}]"
-    return line[:MAX_REPLY_LINE]
+    line = f"{reply.status.code} {reply.status.enhanced} {said}"[:MAX_REPLY_LINE]
+    return line if reply.status is Status.ACCEPTED else f"{line} [{reply.status.name}]"
+
+
+@functools.cache
+def _plain_line(status: Status, language: str) -> str:
+    return _line(Reply(status), language)
 
 
 def to_ascii(text: str) -> str | None:

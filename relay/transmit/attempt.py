@@ -73,10 +73,15 @@ class Link:
             options.append("BODY=8BITMIME")
         if client.supports_extension("size"):
             options.append(f"SIZE={len(content)}")
-        encoding = "utf-8" if "SMTPUTF8" in options else "ascii"
+        # the addresses are Address values already: aiosmtplib's mail() and rcpt() would parse them once more
+        envelope = (f"MAIL FROM:<{delivery.reverse_path}> {' '.join(options)}".rstrip(),
+                    f"RCPT TO:<{delivery.recipient}>")
         try:
-            await client.mail(delivery.reverse_path, options=options, encoding=encoding)
-            await client.rcpt(str(delivery.recipient), encoding=encoding)
+            for command in envelope:
+                response = await client.execute_command(command.encode())
+                if response.code not in (250, 251):
+                    await self._reset()
+                    return _answered(response.code, response.message)
             response = await client.data(content, timeout=DATA_TIMEOUT_S)
         except _RESPONSE as error:
             await self._reset()
@@ -84,9 +89,6 @@ class Link:
         except _BROKEN as error:
             self.usable = False
             return _deferral(error)
-        except UnicodeError:
-            self.usable = False
-            return Outcome(OutcomeKind.FAILED, "5.6.7")
         return _answered(response.code, response.message)
 
     async def close(self) -> None:

@@ -20,8 +20,9 @@ def main() -> int:
     one.add_argument("--sessions", type=int, default=20)
     one.add_argument("--size", type=int, default=4096, help="octets of body")
     one.add_argument("--rounds", type=int, default=3)
+    one.add_argument("--workers", type=int, default=2, help="processes of Tradepost: one a core")
     options = parser.parse_args()
-    return asyncio.run(relay.compare(options.messages, options.sessions, options.size, options.rounds))
+    return asyncio.run(relay.compare(options.messages, options.sessions, options.size, options.rounds, options.workers))
 
 
 sys.exit(main())

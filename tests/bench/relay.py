@@ -31,7 +31,7 @@ class Peer:
     rates: dict[str, list[float]] = field(default_factory=dict)
 
 
-async def compare(messages: int, sessions: int, size: int, rounds: int) -> int:
+async def compare(messages: int, sessions: int, size: int, rounds: int, workers: int) -> int:
     """Print the rates and their ratio; 0 when Tradepost is not slower than Postfix."""
     for needed in ("smtp-source", "smtp-sink", "postfix"):
         if not shutil.which(needed, path=f"{os.environ['PATH']}:/usr/sbin"):
@@ -41,7 +41,7 @@ async def compare(messages: int, sessions: int, size: int, rounds: int) -> int:
         (folder / "tradepost").mkdir()
         sink_port = free_port()
         relay = Relay(folder / "tradepost", {"outbound": {"route": f"smtp://127.0.0.1:{sink_port}"},
-                                             "policy": {"rate_base": 10**9}})
+                                             "relay": {"workers": workers}, "policy": {"rate_base": 10**9}})
         await relay.start()
         alias = relay.order()["buyer"]["alias"]
         try:
@@ -57,7 +57,7 @@ async def compare(messages: int, sessions: int, size: int, rounds: int) -> int:
             lines = len(relay.messages("--limit", "1000000"))
         finally:
             await relay.stop()
-    print(f"{messages} messages of {size} octets, {sessions} sessions, median of {rounds} rounds, in turn; "
+    print(f"tradepost with {workers} worker processes; {messages} messages of {size} octets, {sessions} sessions, median of {rounds} rounds, in turn; "
           f"{lines} messages in the ledger at the end")
     worst = min(report(kind, *peers) for kind in peers[0].rates)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
