@@ -28,7 +28,8 @@ from relay.errors import KeyRingFileError, UsageError
 from relay.ledger.sqlite import SqliteLedger, open_ledger, release_leases
 from relay.queue.runner import Runner
 from relay.queue.schedule import Schedule
-from relay.receive.server import Service, bind, listen
+from relay.receive.server import bind, listen
+from relay.receive.service import Service
 from relay.transmit.attempt import Link
 from relay.transmit.route import Hop, Router
 

@@ -1,93 +1,14 @@
-"""The MX listener: sockets, and what every session shares."""
+"""The MX listener's sockets."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime
-from ipaddress import IPv4Address, IPv6Address
 
-from aliasing.address import Address
-from aliasing.correspondence import Direction, Side
-from aliasing.token import OpenedAlias, Role, open_alias
-from policy.case import Case, PolicySettings
-from policy.chain import ENVELOPE_RULES, decide
-from policy.status import Status
-from policy.verdict import Reply
-from relay import maillog, texts
-from relay.accept import Acceptor, Answer, Transaction
 from relay.config import Listener
-from relay.errors import LedgerError, UsageError
-from relay.keys import Keys
-from relay.ledger import Ledger
+from relay.errors import UsageError
+from relay.receive.service import Service
 from relay.receive.session import ReceivingSession
-
-
-@dataclass
-class Service:
-    """What a session needs of the rest, in one place."""
-
-    hostname: str
-    domains: frozenset[str]
-    max_size: int
-    max_recipients: int
-    language: str
-    tls: ssl.SSLContext | None
-    keys: Keys
-    ledger: Ledger
-    settings: PolicySettings
-    acceptor: Acceptor
-    clock: Callable[[], datetime]
-    stopping: bool = False
-    sessions: set[ReceivingSession] = field(default_factory=set)
-    _accepting: set[asyncio.Task[Answer]] = field(default_factory=set)
-
-    async def recipient(self, address: Address, client: IPv4Address | IPv6Address,
-                        reverse_path: Address | None) -> OpenedAlias | int | str:
-        """What RCPT TO names: an alias, a delivery whose return path it is, or the reply that refuses it.
-
-        Forged, unknown and erased aliases get the same words; a forged one costs no look at the ledger.
-        """
-        if address.domain not in self.domains:
-            return self._refusal(Reply(Status.NOT_OUR_DOMAIN))
-        alias = open_alias(self.keys.ring, address)
-        if alias is None:
-            delivery = self.keys.ring.open(Role.RETURN, address.domain, address.local)
-            return delivery if delivery is not None else self._refusal(Reply(Status.NO_SUCH_ALIAS))
-        now = self.clock()
-        try:
-            facts = await self.ledger.facts(alias.correspondence, Direction.toward(Side(alias.role)), now)
-            if facts is None or facts.correspondence.domain != address.domain:
-                return self._refusal(Reply(Status.NO_SUCH_ALIAS))
-            case = Case(client=client, reverse_path=reverse_path, facts=facts, settings=self.settings,
-                        blocks=await self.ledger.relay_blocks(), now=now)
-        except LedgerError as error:
-            maillog.crashed("facts", error)
-            return self._refusal(Reply(Status.INTERNAL))
-        verdict = decide(case, ENVELOPE_RULES).verdict
-        return alias if verdict.passes or verdict.reply is None else self._refusal(verdict.reply)
-
-    async def accept(self, transaction: Transaction) -> Answer:
-        """accept() in a task of its own: a client that hangs up does not cancel it."""
-        task = asyncio.create_task(self.acceptor.accept(transaction))
-        self._accepting.add(task)
-        task.add_done_callback(self._accepting.discard)
-        return await asyncio.shield(task)
-
-    async def stop(self) -> None:
-        """No new messages: idle sessions are told 421, what is at its final dot is finished and answered."""
-        self.stopping = True
-        for session in list(self.sessions):
-            session.hang_up(f"421 4.3.2 {self.hostname} is shutting down")
-        while self._accepting:
-            await asyncio.wait(self._accepting)
-        await asyncio.sleep(0)
-
-    def _refusal(self, reply: Reply) -> str:
-        return texts.smtp_line(reply, self.language)
 
 
 def bind(listener: Listener) -> socket.socket:

@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import TYPE_CHECKING
 
 from aiosmtpd.smtp import SMTP, TLSSetupException
 
@@ -21,10 +20,8 @@ from aliasing.address import Address, AddressError
 from aliasing.token import OpenedAlias
 from relay import maillog
 from relay.accept import Transaction
+from relay.receive.service import Service
 from relay.records import new_id
-
-if TYPE_CHECKING:
-    from relay.receive.server import Service
 
 COMMAND_BYTES = 512
 """RFC 5321 4.5.3.1.4, CRLF included."""
