@@ -6,7 +6,6 @@ look-up hash, which never rotates: with another one no address would be found ag
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hmac
 import json
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from aliasing.address import Address
 from aliasing.token import KeyRing, derive
+from relay.durable import write_durably
 from relay.errors import KeyRingFileError
 
 CREDENTIAL = "tradepost-ring"
@@ -159,19 +159,7 @@ def _write(path: Path, document: dict[str, Any]) -> None:
     text = json.dumps(document, indent=1).encode()
     if key := _credential():
         text = json.dumps({"version": 1, "wrapped": seal(key, text, b"ring").hex()}).encode()
-    temporary = path.with_name(path.name + ".new")
     try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_durably(path, text)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise KeyRingFileError(f"{path}: cannot be written ({error.strerror})") from None

@@ -25,7 +25,8 @@ from relay.config import Config
 from relay.dns import DnsResolver
 from relay.dsn.notices import Notices
 from relay.errors import KeyRingFileError, UsageError
-from relay.ledger.sqlite import SqliteLedger, open_ledger, release_leases
+from relay.ledger.opened import open_ledger, release_leases
+from relay.ledger.sqlite import SqliteLedger
 from relay.queue.runner import Runner
 from relay.queue.schedule import Schedule
 from relay.receive.server import bind, listen

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from relay import config as configuration
 from relay.config import Config
-from relay.ledger.sqlite import Opened, open_ledger
+from relay.ledger.opened import Opened, open_ledger
 
 _CONFIG = "tradepost.config-file"
 

@@ -24,7 +24,7 @@ def check() -> None:
 
         tls.server_context(*config.certificate)
     if config.ledger_path.exists():
-        from relay.ledger.sqlite import open_ledger
+        from relay.ledger.opened import open_ledger
 
         open_ledger(config.ledger_path, config.key_ring).close()
     click.echo(f"{config_file() or 'development defaults'}: no errors")

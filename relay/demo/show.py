@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -29,11 +30,15 @@ def run(*, stay: bool, as_json: bool) -> int:
     with tempfile.TemporaryDirectory(prefix="tradepost-demo-") as folder:
         try:
             return asyncio.run(_run(Path(folder), stay=stay, as_json=as_json))
-        except KeyboardInterrupt:
-            return 0
+        except asyncio.CancelledError:
+            return 0 if stay else 130
 
 
 async def _run(folder: Path, *, stay: bool, as_json: bool) -> int:
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM):  # whatever was inherited: the world is to be cleared away
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     console = Console(width=None if sys.stdout.isatty() else 132, quiet=as_json)
     started = time.monotonic()
     async with World(folder) as world:

@@ -17,8 +17,8 @@ from relay.demo.nameserver import NameServer
 from relay.demo.outside import OutsideServer
 from relay.errors import TradepostError
 from relay.ledger.listing import Listing
+from relay.ledger.opened import Opened, open_ledger
 from relay.ledger.registry import Registry
-from relay.ledger.sqlite import Opened, open_ledger
 
 SELLER, BUYER, STRANGER = "sol@tienda.example", "ana.lopez@correo.example", "curioso@extra.example"
 

@@ -13,8 +13,8 @@ from sqlite_utils import Database
 
 from aliasing.correspondence import Side
 from relay.errors import KeyRingFileError, UsageError
+from relay.ledger.opened import SQL, Opened
 from relay.ledger.registry import iso
-from relay.ledger.sqlite import SQL, Opened
 from relay.ledger.vault import MessageVault, open_message
 
 FILTERS = {

@@ -24,7 +24,7 @@ from aliasing.correspondence import Side
 from aliasing.token import Role
 from policy.case import AddressState
 from relay.errors import UsageError
-from relay.ledger.sqlite import SQL, Opened, _unsigned
+from relay.ledger.opened import SQL, Opened, unsigned
 from relay.ledger.writer import ledger_error
 
 MAX_ID_CHARS = 128
@@ -146,7 +146,7 @@ class Registry:
         row = next(iter(self._db.query(
             "SELECT c.*, s.external_id AS seller, b.external_id AS buyer FROM correspondence c "
             "JOIN party s ON s.id = c.seller_id JOIN party b ON b.id = c.buyer_id WHERE c.id = ?", (number,))))
-        alias = {role: f"{self._opened.keys.ring.seal(role, row['domain'], _unsigned(number), row['ring_key'])}"
+        alias = {role: f"{self._opened.keys.ring.seal(role, row['domain'], unsigned(number), row['ring_key'])}"
                        f"@{row['domain']}" for role in (Role.SELLER, Role.BUYER)}
         return OrderRow(row["order_number"], row["seller"], alias[Role.SELLER], row["buyer"], alias[Role.BUYER],
                         row["created_at"], row["closed_at"])

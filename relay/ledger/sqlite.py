@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
-import os
-import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from importlib import resources
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
-
-from pysqlite3 import dbapi2 as sqlite
-from sqlite_utils import Database
 
 from aliasing.address import Address
 from aliasing.correspondence import Correspondence, Direction, Party, Side
 from aliasing.token import Role
 from policy.case import AddressState, Facts, RelayBlocks
-from relay import keys as key_file
-from relay.errors import LedgerError, SchemaError, StorageFailed, StorageFull
+from relay.durable import write_durably
+from relay.errors import LedgerError, StorageFailed, StorageFull
 from relay.keys import Keys
 from relay.ledger import Notice, ReturnedDelivery
-from relay.ledger.migrations import migrations
-from relay.ledger.vault import MessageVault, PartyVault, Vault, new_message, open_message
-from relay.ledger.writer import Connection, Writer, connect, ledger_error
+from relay.ledger.opened import SQL, Opened, signed, unsigned
+from relay.ledger.vault import MessageVault, PartyVault, new_message, open_message
+from relay.ledger.writer import Connection, Writer
 from relay.records import Delivery, DeliveryKind, LedgerEntry, Outcome, OutcomeKind, State
 
 BIG_BYTES = 256 * 1024
@@ -36,85 +31,6 @@ BIG_BYTES = 256 * 1024
 MAX_KEPT = 20_000
 """Correspondences and message keys that are kept in memory."""
 _FORWARDED = (State.QUEUED, State.HELD)
-
-
-def _load_queries() -> Mapping[str, str]:
-    text = resources.files("relay.ledger").joinpath("queries.sql").read_text(encoding="utf-8")
-    blocks = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)[1:]
-    return {name: re.sub(r"^--.*\n", "", sql, flags=re.MULTILINE).strip()
-            for name, sql in zip(blocks[::2], blocks[1::2], strict=True)}
-
-
-SQL = _load_queries()
-
-
-class Opened:
-    """A ledger file with its keys: what the daemon and the command line both start from."""
-
-    def __init__(self, path: Path, keys: Keys) -> None:
-        self.path = path
-        self.keys = keys
-        self.vault = Vault(keys)
-        self.connection = connect(path)
-
-    @property
-    def spool(self) -> Path:
-        return self.path.parent / "spool"
-
-    def query(self, name: str, *values: object) -> list[Any]:
-        """The rows of a named query; `values` are positional, or one mapping of names."""
-        named = values[0] if len(values) == 1 and isinstance(values[0], dict) else values
-        try:
-            return list(self.connection.execute(SQL[name], named))
-        except sqlite.Error as error:
-            raise ledger_error(error, self.path) from None
-
-    def close(self) -> None:
-        self.connection.close()
-
-
-def open_ledger(path: Path, ring: Path) -> Opened:
-    """Open the ledger, making it and its key ring when there is neither; migrate it when it is older.
-
-    Raises SchemaError for a newer schema, KeyRingFileError for a ledger without its ring, LedgerError.
-    """
-    try:
-        is_new = not path.exists()
-        if is_new:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if not ring.exists():
-                key_file.create(ring)
-    except OSError as error:
-        raise StorageFailed(f"{error.filename}: {error.strerror}; check the folder's owner and permissions") from None
-    keys = Keys(ring)
-    connection = connect(path, create=True)
-    try:
-        _migrate(connection, path)
-    except sqlite.Error as error:
-        raise ledger_error(error, path) from None
-    finally:
-        connection.close()
-    if is_new:
-        path.chmod(0o600)
-    return Opened(path, keys)
-
-
-def release_leases(opened: Opened, now: datetime) -> None:
-    """At start, when no daemon runs on this ledger: leases of one that died are void."""
-    opened.query("release_leases", now.timestamp())
-
-
-def _migrate(connection: Connection, path: Path) -> None:
-    db = Database(connection)
-    known = {migration.name for migration in migrations.pending(Database(memory=True))}
-    if migrations.migrations_table in db.table_names():
-        applied = {row["name"] for row in db.table(migrations.migrations_table).rows}
-        if newer := applied - known:
-            raise SchemaError(f"{path}: was made by a newer version (it has {', '.join(sorted(newer))}); "
-                              "install that version, or restore a backup from before the upgrade")
-    elif db.table_names():
-        raise SchemaError(f"{path}: is a database, but not a ledger of Tradepost; name another in ledger.url")
-    migrations.apply(db)
 
 
 @dataclass(frozen=True)
@@ -168,7 +84,7 @@ class SqliteLedger:
             return None
         day = now.astimezone(UTC).date()
         counts = self._opened.query("counts", {
-            "id": _signed(correspondence), "day": day.isoformat(), "month": (day - timedelta(days=30)).isoformat(),
+            "id": signed(correspondence), "day": day.isoformat(), "month": (day - timedelta(days=30)).isoformat(),
             "midnight": datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()})[0]
         refusals, writer = known.refusals[direction.reader], known.numbers[direction.writer]
         unsolicited = ("all" if ("unsolicited", None) in refusals
@@ -206,7 +122,7 @@ class SqliteLedger:
             if not id_.endswith(b"@" + correspondence.domain.encode()):
                 continue
             for row in self._opened.query("by_outgoing_id", id_.decode("ascii", "replace"),
-                                          _signed(correspondence.number)):
+                                          signed(correspondence.number)):
                 # an id of ours stands for the reader's own message when that went the other way
                 if row["direction"] == direction or row["original_id_sealed"] is None:
                     continue
@@ -226,7 +142,7 @@ class SqliteLedger:
         return await asyncio.to_thread(self._read_content, vault, row["content_sealed"], row["file"])
 
     async def returned(self, number: int) -> ReturnedDelivery | None:
-        rows = self._opened.query("delivery_with_message", _signed(number))
+        rows = self._opened.query("delivery_with_message", signed(number))
         if not rows:
             return None
         row = rows[0]
@@ -322,7 +238,7 @@ class SqliteLedger:
         self._forget_if_stale()
         known = self._frames.get(correspondence)
         if known is None:
-            rows = self._opened.query("correspondence", _signed(correspondence))
+            rows = self._opened.query("correspondence", signed(correspondence))
             if not rows:
                 return None
             known = self._frames[correspondence] = self._read(rows[0])
@@ -343,7 +259,7 @@ class SqliteLedger:
         parties = {side: Party(side, row[f"{side}_id"], vaults[side].unseal("name", row[f"{side}_name"]),
                                row[f"{side}_language"]) for side in Side}
         frame = Correspondence(
-            number=_unsigned(row["id"]), order=row["order_number"], domain=row["domain"], key_id=row["sealed_by"],
+            number=unsigned(row["id"]), order=row["order_number"], domain=row["domain"], key_id=row["sealed_by"],
             parties=parties, addresses={side: tuple(found) for side, found in addresses.items()},
             ring=self.keys.ring)
         refusals = {side: frozenset((block["kind"], block["counterpart_id"])
@@ -356,7 +272,7 @@ class SqliteLedger:
         return self._opened.vault.party(row[f"{side}_number"], row[f"{side}_ring_key"], row[f"{side}_key"])
 
     def _party_vaults(self, correspondence: int) -> Mapping[Side, PartyVault]:
-        known = self._known(_unsigned(correspondence))
+        known = self._known(unsigned(correspondence))
         if known is None:
             raise LedgerError("ledger: a party of this correspondence was erased")
         return known.vaults
@@ -394,7 +310,7 @@ class SqliteLedger:
                         file: str | None) -> int:
         status = entry.reply.status.name if entry.reply else None
         number: int = connection.execute(SQL["insert_message"], (
-            entry.id, entry.trace, _signed(entry.correspondence.number), entry.direction, "mail", entry.state,
+            entry.id, entry.trace, signed(entry.correspondence.number), entry.direction, "mail", entry.state,
             entry.rule, status, entry.received_at.timestamp(),
             entry.dated_at.timestamp() if entry.dated_at else None, entry.size, entry.attachments,
             entry.solicited, entry.critical, entry.outgoing_id.decode() if entry.outgoing_id else None, wrapped,
@@ -408,7 +324,7 @@ class SqliteLedger:
         at = entry.received_at.timestamp()
         connection.execute(SQL["insert_event"], (
             at, number, None, None, "verdict", entry.rule or "pass", json.dumps(verdicts), None))
-        correspondence = _signed(entry.correspondence.number)
+        correspondence = signed(entry.correspondence.number)
         if entry.state in _FORWARDED:
             if entry.direction is Direction.TO_SELLER:
                 connection.execute(SQL["buyer_wrote"], (at, number, correspondence))
@@ -426,7 +342,7 @@ class SqliteLedger:
         attempts = 1 if lease_s else 0
         number: int = connection.execute(SQL["insert_delivery"], (
             message, DeliveryKind.MESSAGE, entry.direction.reader, attempts, at, until, until if lease_s else None,
-            self.keys.hash_domain(recipient.domain), None, _signed(correspondence.number))).lastrowid
+            self.keys.hash_domain(recipient.domain), None, signed(correspondence.number))).lastrowid
         if lease_s:
             self._insert_event(connection, now, message, number, "attempt", "1", "")
         return Delivery(
@@ -466,7 +382,7 @@ class SqliteLedger:
         connection.execute(SQL["insert_delivery"], (
             about.message_number, notice.kind, writer, 0, now.timestamp(), now.timestamp(), None,
             self.keys.hash_domain(recipient.domain), vault.seal("dsn", notice.content),
-            _signed(correspondence.number)))
+            signed(correspondence.number)))
 
     def _message_vault_by(self, connection: Connection, about: ReturnedDelivery) -> MessageVault:
         row = connection.execute(SQL["delivery_with_message"], (about.number,)).fetchone()
@@ -485,30 +401,13 @@ class SqliteLedger:
 
 def _write_file(path: Path, vault: MessageVault, content: bytes) -> None:
     try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(vault.seal("content", content))
-            file.flush()
-            os.fsync(file.fileno())
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_durably(path, vault.seal("content", content))
     except OSError as error:
         path.unlink(missing_ok=True)
-        if error.errno in (28, 122):  # ENOSPC, EDQUOT
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull("spool: no space left on the disk; free some") from None
         raise StorageFailed(f"spool: cannot be written ({error.strerror})") from None
 
 
 def _time(seconds: float | None) -> datetime | None:
     return datetime.fromtimestamp(seconds, UTC) if seconds is not None else None
-
-
-def _signed(number: int) -> int:
-    """SQLite's integers are signed; an alias seals 64 unsigned bits."""
-    return number - (1 << 64) if number >= 1 << 63 else number
-
-
-def _unsigned(number: int) -> int:
-    return number + (1 << 64) if number < 0 else number

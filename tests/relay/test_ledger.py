@@ -15,8 +15,9 @@ from aliasing.correspondence import Direction, Side
 from policy.case import AddressState
 from relay.errors import LedgerError, StorageFull, UsageError
 from relay.ledger.listing import Listing
+from relay.ledger.opened import Opened, open_ledger, release_leases
 from relay.ledger.registry import NewParty, Registry
-from relay.ledger.sqlite import BIG_BYTES, Opened, SqliteLedger, open_ledger, release_leases
+from relay.ledger.sqlite import BIG_BYTES, SqliteLedger
 from relay.records import LedgerEntry, Outcome, OutcomeKind, State, new_id
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -1,0 +1,30 @@
+"""Files that survive a crash: synced with the folder that names them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write `path` (0600) in one step: after a crash there is the whole of it or what was there before.
+
+    Raises OSError and then leaves nothing behind.
+    """
+    temporary = path.with_name(path.name + ".new")
+    try:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
