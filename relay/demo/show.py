@@ -37,8 +37,8 @@ def run(*, stay: bool, as_json: bool) -> int:
 async def _run(folder: Path, *, stay: bool, as_json: bool) -> int:
     task = asyncio.current_task()
     assert task is not None
-    for number in (signal.SIGINT, signal.SIGTERM):  # whatever was inherited: the world is to be cleared away
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    for ending in (signal.SIGINT, signal.SIGTERM):  # whatever was inherited: the world is to be cleared away
+        asyncio.get_running_loop().add_signal_handler(ending, task.cancel)
     console = Console(width=None if sys.stdout.isatty() else 132, quiet=as_json)
     started = time.monotonic()
     async with World(folder) as world:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import resource
+import smtplib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from support import BUYER, SELLER, Relay, crlf, message
 
+from relay.demo.nameserver import NameServer
 from relay.demo.outside import OutsideServer
 
 Start = Callable[..., Awaitable[Relay]]
@@ -130,3 +134,86 @@ async def test_big_content_is_a_file_that_survives_a_restart(start_relay: Start,
     await outside.start(port)
     await relay.start()
     assert (await outside.wait_for(1))[0].raw.endswith(crlf(body))
+
+
+async def test_an_io_error_is_421_ends_the_process_and_loses_nothing(start_relay: Start, outside: OutsideServer) -> None:
+    """A file size limit makes the kernel refuse the write (EFBIG): a real I/O error under the running daemon."""
+    relay, alias = await failing(start_relay, outside)
+    port = outside.port
+    await outside.stop()
+    assert (await relay.send(SELLER, alias, message(SELLER, alias, "antes")))[0] == 250
+    assert relay.process
+    pid = relay.process.pid
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (1024, 1024))
+    code, text = await relay.send(SELLER, alias, message(SELLER, alias, "durante"))
+    assert code == 421, text
+    assert await asyncio.to_thread(relay.process.wait, 15) == 1
+    await outside.start(port)
+    await relay.start()
+    await outside.wait_for(1, BUYER)
+    assert [line["subject"] for line in relay.messages()] == ["antes"]
+
+
+async def test_tls_that_fails_falls_back_to_plain_text(start_relay: Start, outside: OutsideServer) -> None:
+    """A server that offers STARTTLS and then cannot speak it: RFC 7435 prefers the mail to the encryption."""
+    async def offer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", outside.port)
+
+        async def pump() -> None:
+            while line := await there.readline():
+                writer.write(line.replace(b"250 HELP", b"250 STARTTLS"))
+            writer.close()
+
+        pumping = asyncio.create_task(pump())
+        while line := await reader.readline():
+            if line.upper().startswith(b"STARTTLS"):
+                writer.write(b"220 go ahead\r\n")
+                writer.write(b"not TLS at all\r\n")
+                await writer.drain()
+                break
+            back.write(line)
+        back.close()
+        writer.close()
+        await asyncio.gather(pumping, return_exceptions=True)
+
+    front = await asyncio.start_server(offer, "127.0.0.1", 0)
+    port = front.sockets[0].getsockname()[1]
+    relay = await start_relay(outbound={"route": f"smtp://127.0.0.1:{port}", "retry": ["1h"]})
+    alias = relay.order()["buyer"]["alias"]
+    await relay.send(SELLER, alias, message(SELLER, alias))
+    assert not (await outside.wait_for(1, BUYER))[0].over_tls
+    await relay.settle("delivered")
+    front.close()
+
+
+async def test_the_mail_log_is_readable(relay: Relay, outside: OutsideServer) -> None:
+    alias = relay.order()["buyer"]["alias"]
+    await relay.send(SELLER, alias, message(SELLER, alias))
+    trace = (await relay.settle("delivered"))[0]["trace"]
+    events = relay.json("tail", "--no-follow", "--trace", trace)
+    assert [(event["kind"], event["name"]) for event in events] == [
+        ("verdict", "pass"), ("attempt", "1"), ("outcome", "delivered")]
+    assert {event["trace"] for event in events} == {trace}
+    # the same trace runs through the daemon's log, from accept to delivery
+    logged = [json.loads(line) for line in relay.log.read_text().splitlines()]
+    assert [line["event"] for line in logged if line.get("trace") == trace] == ["accepted", "delivered"]
+
+
+async def test_ipv6_both_ways(start_relay: Start, nameserver: NameServer) -> None:
+    outside = OutsideServer()
+    await outside.start(host="::1")
+    nameserver.zone = {("correo.example", "MX"): ["10 mx.correo.example."], ("mx.correo.example", "AAAA"): ["::1"]}
+    relay = await start_relay(listen={"mx": ["127.0.0.1:0", "[::1]:0"]},
+                              outbound={"route": "mx", "port": outside.port, "allow_loopback": True},
+                              dns={"resolvers": [f"127.0.0.1:{nameserver.port}"]})
+    alias = relay.order()["buyer"]["alias"]
+    listening = [json.loads(line)["where"] for line in relay.log.read_text().splitlines() if '"listening"' in line]
+    port = int(next(where for where in listening if where.startswith("::1")).rpartition(":")[2])
+
+    def over_ipv6() -> None:
+        with smtplib.SMTP("::1", port, local_hostname="client.example", timeout=20) as client:
+            client.sendmail(SELLER, alias, message(SELLER, alias))
+
+    await asyncio.to_thread(over_ipv6)
+    await outside.wait_for(1, BUYER)
+    await outside.stop()
