@@ -39,6 +39,8 @@ class OutsideServer:
         self.arrived: list[Arrived] = []
         self.answers: dict[str, str] = {}
         self.data_answer = "250 2.0.0 Taken"
+        self.lacks: frozenset[str] = frozenset()
+        """Extensions that it is to hide, such as "8BITMIME"."""
         self.port = 0
         self._tls = tls
         self._server: asyncio.Server | None = None
@@ -77,6 +79,11 @@ class OutsideServer:
         async with asyncio.timeout(timeout), self._changed:
             await self._changed.wait_for(lambda: len(found()) >= count)
         return found()
+
+    async def handle_EHLO(self, server: Any, session: Session, envelope: Envelope, hostname: str,
+                          responses: list[str]) -> list[str]:
+        session.host_name = hostname
+        return [line for line in responses if line[4:].split()[0] not in self.lacks]
 
     async def handle_RCPT(self, server: Any, session: Session, envelope: Envelope, address: str,
                           options: list[str]) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import aiosmtplib
 from aiosmtplib import SMTPResponse
 
+from aliasing.message import Message
+from aliasing.sevenbit import to_seven_bit
 from relay.records import Delivery, Outcome, OutcomeKind
 from relay.transmit.route import Hop
 
@@ -69,8 +71,11 @@ class Link:
             if not client.supports_extension("smtputf8"):
                 return Outcome(OutcomeKind.FAILED, "5.6.7")  # RFC 6531 3.5
             options.append("SMTPUTF8")
-        if not content.isascii() and client.supports_extension("8bitmime"):
-            options.append("BODY=8BITMIME")
+        if not content.isascii():
+            if client.supports_extension("8bitmime"):
+                options.append("BODY=8BITMIME")
+            else:
+                content = to_seven_bit(Message.parse(content)).raw
         if client.supports_extension("size"):
             options.append(f"SIZE={len(content)}")
         # the addresses are Address values already: aiosmtplib's mail() and rcpt() would parse them once more

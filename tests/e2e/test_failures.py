@@ -217,3 +217,25 @@ async def test_ipv6_both_ways(start_relay: Start, nameserver: NameServer) -> Non
     await asyncio.to_thread(over_ipv6)
     await outside.wait_for(1, BUYER)
     await outside.stop()
+
+
+async def test_a_next_hop_of_seven_bits_gets_seven_bits(relay: Relay, outside: OutsideServer) -> None:
+    outside.lacks = frozenset({"8BITMIME"})
+    alias = relay.order()["buyer"]["alias"]
+    await relay.send(SELLER, alias, message(SELLER, alias, "ñandú", body="mañana\n"))
+    arrived = (await outside.wait_for(1, BUYER))[0].raw
+    assert arrived.isascii()
+    assert b"ma=C3=B1ana" in arrived
+    assert b"Subject: =?utf-8?B?" in arrived
+
+
+async def test_an_address_beyond_ascii_needs_a_hop_that_can(relay: Relay, outside: OutsideServer) -> None:
+    alias = relay.order(buyer="B9", buyer_address="josé@correo.example")["buyer"]["alias"]
+    await relay.send(SELLER, alias, message(SELLER, alias))
+    assert (await outside.wait_for(1))[0].recipient == "josé@correo.example"
+    outside.lacks = frozenset({"SMTPUTF8"})
+    await relay.stop()
+    await relay.start()
+    await relay.send(SELLER, alias, message(SELLER, alias, "dos"))
+    dsn = (await outside.wait_for(1, SELLER))[0]
+    assert b"Status: 5.6.7" in dsn.raw
