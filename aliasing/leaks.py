@@ -67,15 +67,16 @@ def _stands_alone(text: str, needle: str) -> bool:
 def _readings(message: Message) -> Iterator[tuple[str, str]]:
     for part in message.root.walk():
         for field in part.fields:
-            place = field.name if not part.path else f"part {part.path}, {field.name}"
-            raw = field.value.decode("utf-8", "replace")
+            # a name can be an address as well as a value can: it is searched, and not shown
+            name = field.name if "@" not in field.name else "a header field"
+            place = name if not part.path else f"part {part.path}, {name}"
+            raw = field.raw.decode("utf-8", "replace").replace("\r\n", "")
             yield place, raw
             if "=?" in raw:
                 yield place, decode_words(raw)
-        name = part.file_name
-        if name:
+        if part.file_name:
             # "ana@example.com.pdf" is an address with an extension, not one of example.com.pdf
-            yield f"part {part.path or '1'}, file name", f"{name} {name.rpartition('.')[0]}"
+            yield f"part {part.path or '1'}, file name", f"{part.file_name} {part.file_name.rpartition('.')[0]}"
         if part.parts:
             yield from _around(message, part)
         elif part.content_type.startswith("text/") or part.content_type == "message/delivery-status":

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -33,13 +34,15 @@ from policy.verdict import PASS, Kind, Reply, Verdict, refuse
 from relay import maillog, texts
 from relay.dsn.notices import Notices
 from relay.dsn.receive import understand
-from relay.errors import LedgerError, StorageFailed, StorageFull
+from relay.errors import LedgerError, Overtaken, StorageFailed, StorageFull
 from relay.ledger import Ledger
 from relay.queue.runner import Runner
 from relay.records import LedgerEntry, OutcomeKind, Ruling, State, new_id
 
 BIG_BYTES = 128 * 1024
 """Above this, parsing and rewriting leave the event loop for a thread."""
+MAX_OVERTAKEN = 20
+"""How often a message is judged again because others of its correspondence were committed first."""
 T = TypeVar("T")
 
 
@@ -127,16 +130,23 @@ class Acceptor:
         if letter.message is not None:
             for number in transaction.returns:
                 await self._take_back(number, letter.message, transaction)
-        judged = [await self._judge(letter, recipient, transaction) for recipient in transaction.recipients]
-        judged = _one_answer(judged)
-        entries = [self._entry(one, letter, transaction) for one in judged]
+        for _ in range(MAX_OVERTAKEN):
+            judged = _one_answer([await self._judge(letter, recipient, transaction)
+                                  for recipient in transaction.recipients])
+            entries = [self._entry(one, letter, transaction) for one in judged]
+            with suppress(Overtaken):  # another message changed what the verdict rested on: judge again
+                await self._keep(entries)
+                self._log(entries)
+                return self._answer(judged)
+        return self._say(Reply(Status.INTERNAL))
+
+    async def _keep(self, entries: Sequence[LedgerEntry]) -> None:
+        """Durable when this returns; then out to the queue."""
         if entries:
             # the commit goes on when the client hangs up: what may be on disk must be in our books
             deliveries = await asyncio.shield(
                 self._ledger.commit(entries, self._clock(), lease_s=self._runner.lease_s))
             self._runner.offer([delivery for delivery in deliveries if delivery.attempts])
-        self._log(entries)
-        return self._answer(judged)
 
     async def _judge(self, letter: _Letter, recipient: OpenedAlias, transaction: Transaction) -> _Judged:
         """Facts, rules and, when they pass, the message as its reader will see it."""
@@ -194,7 +204,8 @@ class Acceptor:
             attachments=len(attachments(message)) if message else 0, rule=judged.decision.rule, reply=reply,
             reply_text=texts.explain(reply, language) if reply else "",
             rulings=tuple(Ruling(rule, verdict) for rule, verdict in judged.decision.ran),
-            solicited=judged.solicited, critical=judged.critical and not judged.solicited, original_id=original,
+            solicited=judged.solicited, critical=judged.critical and not judged.solicited,
+            critical_today=facts.critical_today, original_id=original,
             outgoing_id=outgoing_id(facts.correspondence, original or judged.id.encode()), content=content)
 
     async def _take_back(self, number: int, message: Message, transaction: Transaction) -> None:

@@ -7,6 +7,7 @@ TradepostError
 └── LedgerError       the ledger cannot be used
     ├── SchemaError   it was made by another version (exit 2)
     ├── LedgerBusy    another process holds it; try again (4xx)
+    ├── Overtaken     what a verdict rested on has changed meanwhile; judge again
     ├── StorageFull   no space left (452)
     └── StorageFailed an I/O error: nothing written after this can be trusted (421, exit non-zero)
 
@@ -45,6 +46,10 @@ class SchemaError(LedgerError):
 
 
 class LedgerBusy(LedgerError):  # noqa: N818 - states, not mistakes
+    pass
+
+
+class Overtaken(LedgerError):  # noqa: N818
     pass
 
 

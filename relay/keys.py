@@ -39,8 +39,11 @@ class Keys:
 
     def refresh(self) -> bool:
         """Read the file again if it was replaced; True when it was."""
-        if self._path.stat().st_mtime_ns == self._mtime_ns:
-            return False
+        try:
+            if self._path.stat().st_mtime_ns == self._mtime_ns:
+                return False
+        except OSError:
+            return False  # what is in memory goes on being used; the watch says that the file is gone
         self._load()
         return True
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import sdnotify
 import uvloop
@@ -24,7 +24,7 @@ from relay.accept import Acceptor
 from relay.config import Config
 from relay.dns import DnsResolver
 from relay.dsn.notices import Notices
-from relay.errors import KeyRingFileError, UsageError
+from relay.errors import KeyRingFileError, TradepostError, UsageError
 from relay.ledger.opened import open_ledger, release_leases
 from relay.ledger.sqlite import SqliteLedger
 from relay.queue.runner import Runner
@@ -65,8 +65,14 @@ def serve(config: Config) -> int:
 
 
 def _work(config: Config, sockets: Sequence[socket.socket]) -> int:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(Daemon(config, sockets).run())
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(Daemon(config, sockets).run())
+    except TradepostError:
+        raise
+    except BaseException as error:  # a traceback would show messages, and those may quote an address
+        maillog.crashed("daemon", error)
+        return 1
 
 
 def _supervise(works: Sequence[Callable[[], int]]) -> int:
@@ -112,6 +118,7 @@ class Daemon:
         service = self._service(ledger, runner)
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_log_stray)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, number.name, stop)
         gc.freeze()  # what start-up made lives for ever: the collector need not look at it again
@@ -173,7 +180,7 @@ class Daemon:
                 stop.set()
             try:
                 ledger.keys.refresh()
-            except (OSError, KeyRingFileError) as error:
+            except KeyRingFileError as error:
                 maillog.crashed("key-ring", error)
             sdnotify.SystemdNotifier().notify("WATCHDOG=1")
             with suppress(TimeoutError):
@@ -182,6 +189,11 @@ class Daemon:
     def _stop(self, name: str, stop: asyncio.Event) -> None:
         maillog.stopping(name)
         stop.set()
+
+
+def _log_stray(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What a callback raised and nobody waited for: by class and place, as everything else."""
+    maillog.crashed("loop", context.get("exception") or RuntimeError(context.get("message")))
 
 
 def _only_one(ledger: Path) -> IO[str]:

@@ -85,6 +85,8 @@ class LedgerEntry:
     rulings: tuple[Ruling, ...] = ()
     solicited: bool = False
     critical: bool = False
+    critical_today: int = 0
+    """How many critical messages the rules counted: with another number the commit raises Overtaken."""
     original_id: bytes | None = None
     outgoing_id: bytes | None = None
     content: bytes | None = field(default=None, repr=False)

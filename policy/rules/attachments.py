@@ -35,7 +35,7 @@ def check(case: Case) -> Verdict:
         total += len(content)
         extension = _extension(part)
         if extension not in ACCEPTED:
-            return refuse(Status.ATTACHMENT_TYPE, f"extension {extension!r}", order=order, file=name, accepted=LIST)
+            return refuse(Status.ATTACHMENT_TYPE, name, order=order, file=name, accepted=LIST)
         found = sniff(content)
         if found != ACCEPTED[extension]:
             return refuse(Status.ATTACHMENT_CONTENT, f"content is {found}", order=order, file=name,

@@ -36,6 +36,9 @@ SELECT c.last_buyer_message_at,
         AND m.received_at >= :midnight AND m.state <> 'refused') AS critical_today
 FROM correspondence c WHERE c.id = :id;
 
+-- name: critical_today
+SELECT count(*) FROM message WHERE correspondence_id = ? AND critical = 1 AND received_at >= ? AND state <> 'refused';
+
 -- name: by_outgoing_id
 -- The message of ours that bears an outgoing Message-ID.
 SELECT public_id, direction, state, key_sealed, original_id_sealed FROM message

@@ -18,7 +18,7 @@ from aliasing.correspondence import Correspondence, Direction, Party, Side
 from aliasing.token import Role
 from policy.case import AddressState, Facts, RelayBlocks
 from relay.durable import write_durably
-from relay.errors import LedgerError, StorageFailed, StorageFull
+from relay.errors import LedgerError, Overtaken, StorageFailed, StorageFull
 from relay.keys import Keys
 from relay.ledger import Notice, ReturnedDelivery
 from relay.ledger.opened import SQL, Opened, signed, unsigned
@@ -85,7 +85,7 @@ class SqliteLedger:
         day = now.astimezone(UTC).date()
         counts = self._opened.query("counts", {
             "id": signed(correspondence), "day": day.isoformat(), "month": (day - timedelta(days=30)).isoformat(),
-            "midnight": datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()})[0]
+            "midnight": _midnight(now)})[0]
         refusals, writer = known.refusals[direction.reader], known.numbers[direction.writer]
         unsolicited = ("all" if ("unsolicited", None) in refusals
                        else "seller" if ("unsolicited", writer) in refusals else None)
@@ -308,6 +308,8 @@ class SqliteLedger:
 
     def _insert_message(self, connection: Connection, entry: LedgerEntry, vault: MessageVault, wrapped: bytes,
                         file: str | None) -> int:
+        if entry.critical and entry.state in _FORWARDED:
+            self._check_count(connection, entry)
         status = entry.reply.status.name if entry.reply else None
         number: int = connection.execute(SQL["insert_message"], (
             entry.id, entry.trace, signed(entry.correspondence.number), entry.direction, "mail", entry.state,
@@ -333,6 +335,13 @@ class SqliteLedger:
                 connection.execute(SQL["count_sent"], (
                     entry.received_at.astimezone(UTC).date().isoformat(), correspondence))
         return number
+
+    def _check_count(self, connection: Connection, entry: LedgerEntry) -> None:
+        """Two sessions must not both be the third message of the day."""
+        count = connection.execute(SQL["critical_today"], (
+            signed(entry.correspondence.number), _midnight(entry.received_at))).fetchone()[0]
+        if count != entry.critical_today:
+            raise Overtaken("ledger: another critical message came first")
 
     def _insert_delivery(self, connection: Connection, entry: LedgerEntry, message: int, now: datetime,
                          lease_s: float) -> Delivery:
@@ -407,6 +416,11 @@ def _write_file(path: Path, vault: MessageVault, content: bytes) -> None:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull("spool: no space left on the disk; free some") from None
         raise StorageFailed(f"spool: cannot be written ({error.strerror})") from None
+
+
+def _midnight(now: datetime) -> float:
+    """The beginning of the UTC day, in seconds since the epoch."""
+    return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
 
 
 def _time(seconds: float | None) -> datetime | None:

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -21,6 +22,8 @@ from relay.transmit.route import Hop, NoRoute
 
 LEASE_S = 3600.0
 POLL_S = 1.0
+BACKLOG_S = 0.05
+"""The pause while there is more to claim."""
 MAX_IN_MEMORY = 1000
 """Deliveries handed over without waiting for a poll; beyond that they stay in the ledger until there is room."""
 MAX_CONTENT_BYTES = 64 * 1024 * 1024
@@ -87,7 +90,7 @@ class Runner:
             lane = self._lanes.setdefault(name, _Lane())
             lane.waiting.append(delivery)
             lane.wake.set()
-            if not lane.idle and lane.workers < self._connections_per_host:
+            if len(lane.waiting) > lane.idle and lane.workers < self._connections_per_host:
                 lane.workers += 1
                 self._spawn(self._work(name, lane))
 
@@ -95,15 +98,15 @@ class Runner:
         """Claim what is due each second until `stop`; then finish what is being sent."""
         while not stop.is_set():
             room = MAX_IN_MEMORY - len(self._active)
-            if room > 0:
-                try:
-                    self.offer(await self._ledger.claim(self._clock(), LEASE_S, min(room, CLAIM_LIMIT)))
-                except LedgerError as error:
-                    maillog.crashed("queue", error)
+            claimed: Sequence[Delivery] = ()
             try:
-                await asyncio.wait_for(stop.wait(), POLL_S)
-            except TimeoutError:
-                continue
+                if room > 0:
+                    claimed = await self._ledger.claim(self._clock(), LEASE_S, min(room, CLAIM_LIMIT))
+                    self.offer(claimed)
+            except LedgerError as error:
+                maillog.crashed("queue", error)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), BACKLOG_S if claimed else POLL_S)
         self._stopping = True
         for lane in self._lanes.values():
             for delivery in lane.waiting:  # their leases are void at the next start

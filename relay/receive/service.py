@@ -60,6 +60,8 @@ class Service:
         if address.domain not in self.domains:
             return self._refusal(Reply(Status.NOT_OUR_DOMAIN))
         alias = open_alias(self.keys.ring, address)
+        if alias is None and self.keys.refresh():  # minted with a key that was made a moment ago
+            alias = open_alias(self.keys.ring, address)
         if alias is None:
             delivery = self.keys.ring.open(Role.RETURN, address.domain, address.local)
             return delivery if delivery is not None else self._refusal(Reply(Status.NO_SUCH_ALIAS))

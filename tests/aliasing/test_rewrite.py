@@ -131,6 +131,7 @@ def test_other_addresses_come_through_unchanged(body: str) -> None:
     "Content-Type: text/plain\n\nso\u200bl@tienda.example",
     f'Content-Type: application/pdf; name="{SELLER}.pdf"\n\nx',
     f"Content-Type: application/pdf\nContent-Description: {SELLER}\n\nx",
+    f"Content-Type: application/pdf\n{SELLER}: x\n\nx",
     f"Content-Type: text/plain\n\nx\n--zz--\n{SELLER}",
 ])
 def test_what_redaction_does_not_know_yet_is_still_found(part: str) -> None:

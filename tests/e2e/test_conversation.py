@@ -99,6 +99,14 @@ async def test_the_cap_on_critical_subjects(relay: Relay) -> None:
     assert codes == [250, 250, 250, 550]
 
 
+async def test_the_cap_holds_for_messages_that_come_at_once(relay: Relay) -> None:
+    alias = relay.order()["buyer"]["alias"]
+    answers = await asyncio.gather(*(
+        relay.send(SELLER, alias, message(SELLER, alias, "Additional Information Required", body=f"{number}"))
+        for number in range(10)))
+    assert sorted(code for code, _ in answers) == [250] * 3 + [550] * 7
+
+
 async def test_a_program_called_pdf_is_refused_and_a_pdf_keeps_its_bytes(relay: Relay, outside: OutsideServer) -> None:
     alias = relay.order()["buyer"]["alias"]
 
