@@ -18,9 +18,10 @@ def main() -> int:
     one = names.add_parser("kill", help=kill.__doc__)
     one.add_argument("--times", type=int, default=20, help="how often the daemon is killed")
     one.add_argument("--messages", type=int, default=2000, help="accepted messages at least")
+    one.add_argument("--workers", type=int, default=1, help="processes of the daemon")
     one.add_argument("--seed", type=int, default=None)
     options = parser.parse_args()
-    return asyncio.run(kill.campaign(options.times, options.messages, options.seed))
+    return asyncio.run(kill.campaign(options.times, options.messages, options.seed, options.workers))
 
 
 sys.exit(main())

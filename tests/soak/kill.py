@@ -33,24 +33,24 @@ class Figures:
     """Duplicates whose first copy did not arrive within WINDOW_S before a kill."""
 
 
-async def campaign(times: int, messages: int, seed: int | None) -> int:
+async def campaign(times: int, messages: int, seed: int | None, workers: int) -> int:
     """Print the figures; 0 when nothing was lost and every duplicate has its kill."""
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
-    print(f"kill: seed {seed}, {times} kills, at least {messages} accepted messages")
+    print(f"kill: seed {seed}, {times} kills, at least {messages} accepted messages, {workers} worker process(es)")
     with tempfile.TemporaryDirectory(prefix="tradepost-soak-") as folder:
-        found = await run(Path(folder), times, messages, seed)
+        found = await run(Path(folder), times, messages, seed, workers)
     print(f"accepted {found.accepted}  delivered {found.delivered}  queued {found.queued}  lost {found.lost}  "
           f"duplicated {found.duplicated} (first copy within {WINDOW_S} s before a kill, RFC 1047: "
           f"{found.duplicated - found.unexplained}; unexplained: {found.unexplained})")
     return 1 if found.lost or found.unexplained or found.accepted < messages else 0
 
 
-async def run(folder: Path, times: int, messages: int, seed: int) -> Figures:
+async def run(folder: Path, times: int, messages: int, seed: int, workers: int = 1) -> Figures:
     chance = random.Random(seed)
     outside = OutsideServer()
     await outside.start()
     relay = Relay(folder, {"outbound": {"route": f"smtp://127.0.0.1:{outside.port}", "retry": ["1s"]},
-                           "policy": {"rate_base": 10**9}})
+                           "policy": {"rate_base": 10**9}, "relay": {"workers": workers}})
     await relay.start()
     relay.config["listen"]["mx"] = f"127.0.0.1:{relay.port}"
     relay.write_config()
