@@ -57,11 +57,13 @@ def _header(fields: tuple[Field, ...], encoding: str | None) -> bytes:
 
 def _ascii_field(field: Field) -> Field:
     """Raw 8-bit in a header, which RFC 5322 never allowed: encoded words in text, RFC 2231 in parameters."""
-    if not field.name.startswith("content-"):
+    if field.name not in ("content-type", "content-disposition"):
         return Field.make(field.name.title(), encode_words(field.text))
     kind, parameters = parse_parameters(bytes_to_text(field.value))
     value = kind if kind.isascii() else "application/octet-stream"
     for name, text in parameters.items():
+        if not name.isascii():
+            continue  # a parameter with such a name is a typing error that no client reads
         plain = text.isascii() and '"' not in text and "\\" not in text
         value += f';\r\n {name}="{text}"' if plain else f";\r\n {name}*=utf-8''{quote(text, safe='')}"
     return Field.make(field.name.title(), value)

@@ -29,6 +29,14 @@ def test_each_part_decodes_to_the_same() -> None:
     assert b"\r\nplain\r\n" in after.raw
 
 
+@pytest.mark.parametrize("head", [
+    "Content-Type: text/plain; ñ=x; charset=utf-8", "Content-Type: tëxt/plain", "Content-Description: año",
+    "Content-Disposition: attachment; filename=año", "Subject: año", "Content-Language: ñ",
+])
+def test_any_header_with_raw_eight_bit(head: str) -> None:
+    assert to_seven_bit(Message.parse(f"{head}\r\n\r\nx\r\n".encode())).raw.isascii()
+
+
 @pytest.mark.parametrize("kind", ["text/plain; charset=utf-8", "image/png"])
 @given(body=st.binary(max_size=300))
 def test_any_single_part(kind: str, body: bytes) -> None:
