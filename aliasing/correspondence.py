@@ -51,7 +51,7 @@ class Party:
     language: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Correspondence:
     """The two parties, their aliases, and every real address that must not pass between them.
 

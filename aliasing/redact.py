@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import re
+import weakref
 
 from aliasing.correspondence import Correspondence
 from aliasing.message import Field, Message, Part, encode_transfer, encode_words, text_to_bytes
+
+_KEPT: weakref.WeakKeyDictionary[Correspondence, Redactor] = weakref.WeakKeyDictionary()
+
+
+def redactor_for(correspondence: Correspondence) -> Redactor:
+    """The correspondence's redactor, made once and kept as long as the correspondence is."""
+    redactor = _KEPT.get(correspondence)
+    if redactor is None:
+        redactor = _KEPT[correspondence] = Redactor(correspondence)
+    return redactor
 
 
 class Redactor:

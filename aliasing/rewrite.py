@@ -13,7 +13,7 @@ from aliasing.address import Address
 from aliasing.correspondence import Correspondence, Direction
 from aliasing.fields import Action, rule_for
 from aliasing.message import Field, Message, encode_words
-from aliasing.redact import Redactor, redact_parts, redact_subject
+from aliasing.redact import Redactor, redact_parts, redact_subject, redactor_for
 from aliasing.token import Role
 
 _MESSAGE_ID = re.compile(rb"<([^<>\s]+)>")
@@ -45,7 +45,7 @@ def rewrite(message: Message, correspondence: Correspondence, direction: Directi
 
     Pure; parts without a real address in them keep their exact bytes.
     """
-    redactor = Redactor(correspondence)
+    redactor = redactor_for(correspondence)
     writer = _Rewriter(correspondence, direction, threads, redactor)
     fields = list(writer.fields(message))
     return message.replace(tuple(fields), redact_parts(message, redactor))

@@ -6,6 +6,7 @@ quote what they failed on.
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import sys
@@ -33,6 +34,7 @@ def configure(style: str, level: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
+    get.cache_clear()
     # aiosmtpd logs commands with their addresses; its logger has to stay silent
     for name in ("mail.log", "mail.debug", "mail.error"):
         logging.getLogger(name).disabled = True
@@ -48,7 +50,8 @@ def place_of_exception(logger: object, method: str, event: MutableMapping[str, A
     return event
 
 
+@functools.cache
 def get() -> structlog.typing.FilteringBoundLogger:
     """The logger; maillog.py is where mail events are named."""
-    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger().bind()
     return logger

@@ -122,6 +122,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, number.name, stop)
         gc.freeze()  # what start-up made lives for ever: the collector need not look at it again
+        gc.set_threshold(20_000, 20, 20)  # a message makes some thousand objects, and nearly all die by themselves
         try:
             async with asyncio.TaskGroup() as tasks:
                 queue = tasks.create_task(runner.run(stop))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from aliasing.redact import Redactor
+from aliasing.redact import redactor_for
 from relay.dsn.compose import Report, compose
 from relay.ledger import Notice, ReturnedDelivery
 from relay.records import DeliveryKind, Outcome, new_id
@@ -38,7 +38,7 @@ class Notices:
         until = (about.received_at + self._give_up_after).strftime("%Y-%m-%d %H:%M UTC")
         days = f"{self._give_up_after / timedelta(days=1):g}"
         # the subject is shown as the reader would have seen it: redacted
-        subject = Redactor(correspondence).text(about.subject)
+        subject = redactor_for(correspondence).text(about.subject)
         content = compose(Report(
             action=action, status=status, reason=reason, hostname=self._hostname, domain=correspondence.domain,
             language=writer.language, message_id=new_id(), recipient=correspondence.alias(about.direction.reader),
