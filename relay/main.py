@@ -25,7 +25,7 @@ from relay.config import Config
 from relay.dns import DnsResolver
 from relay.dsn.notices import Notices
 from relay.errors import KeyRingFileError, TradepostError, UsageError
-from relay.ledger.opened import open_ledger, release_leases
+from relay.ledger.opened import open_ledger, release_leases, sweep_spool
 from relay.ledger.sqlite import SqliteLedger
 from relay.queue.runner import Runner
 from relay.queue.schedule import Schedule
@@ -52,6 +52,7 @@ def serve(config: Config) -> int:
     opened = open_ledger(config.ledger_path, config.key_ring)
     lock = _only_one(config.ledger_path)
     release_leases(opened, datetime.now(UTC))
+    sweep_spool(opened)
     opened.close()  # a connection must not be carried over a fork
     if config.tls.certificate is None:
         tls.make_certificate(*config.certificate, config.relay.hostname)

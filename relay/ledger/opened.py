@@ -86,6 +86,16 @@ def release_leases(opened: Opened, now: datetime) -> None:
     opened.query("release_leases", now.timestamp())
 
 
+def sweep_spool(opened: Opened) -> int:
+    """At start, when no daemon runs on this ledger: delete files that no commit came to name; how many."""
+    opened.spool.mkdir(mode=0o700, exist_ok=True)
+    named = {row["file"] for row in opened.query("spooled_files")}
+    orphans = [path for path in opened.spool.iterdir() if path.name not in named]
+    for path in orphans:
+        path.unlink(missing_ok=True)
+    return len(orphans)
+
+
 def _migrate(connection: Connection, path: Path) -> None:
     db = Database(connection)
     known = {migration.name for migration in migrations.pending(Database(memory=True))}

@@ -90,6 +90,9 @@ UPDATE delivery SET attempts = attempts + 1, lease_until = ?, next_attempt_at = 
 -- At start: nobody else runs on this ledger, so every lease is a dead process's.
 UPDATE delivery SET lease_until = NULL, next_attempt_at = min(next_attempt_at, ?) WHERE lease_until IS NOT NULL;
 
+-- name: spooled_files
+SELECT file FROM content WHERE file IS NOT NULL;
+
 -- name: finish
 UPDATE delivery SET state = ?, code = ?, finished_at = ?, next_attempt_at = NULL, lease_until = NULL WHERE id = ?;
 

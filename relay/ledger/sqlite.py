@@ -56,7 +56,6 @@ class SqliteLedger:
         self._blocks: RelayBlocks | None = None
         self._frames: OrderedDict[int, _Known] = OrderedDict()
         self._message_vaults: OrderedDict[int, MessageVault] = OrderedDict()
-        opened.spool.mkdir(mode=0o700, exist_ok=True)
 
     @property
     def keys(self) -> Keys:

@@ -15,7 +15,7 @@ from aliasing.correspondence import Direction, Side
 from policy.case import AddressState
 from relay.errors import LedgerError, StorageFull, UsageError
 from relay.ledger.listing import Listing
-from relay.ledger.opened import Opened, open_ledger, release_leases
+from relay.ledger.opened import Opened, open_ledger, release_leases, sweep_spool
 from relay.ledger.registry import NewParty, Registry
 from relay.ledger.sqlite import BIG_BYTES, SqliteLedger
 from relay.records import LedgerEntry, Outcome, OutcomeKind, State, new_id
@@ -28,6 +28,7 @@ PARTIES = (NewParty(Side.SELLER, "S1", SELLER, "Tienda Sol", "es"), NewParty(Sid
 def opened(tmp_path: Path) -> Opened:
     found = open_ledger(tmp_path / "ledger.db", tmp_path / "keys")
     Registry(found).add_order(ORDER, "relay.example", *PARTIES)
+    sweep_spool(found)
     return found
 
 
@@ -143,6 +144,15 @@ async def test_nothing_of_a_message_is_readable_in_the_files(opened: Opened, led
         assert secret not in files
     due = await ledger.claim(NOW, 60, 1)
     assert await ledger.content(due[0]) == big
+
+
+async def test_a_file_that_no_commit_names_is_garbage(opened: Opened, ledger: SqliteLedger) -> None:
+    await ledger.commit([await entry(ledger, content=b"x" * (BIG_BYTES + 1))], NOW, lease_s=0)
+    (opened.spool / "orphan").write_bytes(b"x")
+    (opened.spool / "half.new").write_bytes(b"x")
+    assert sweep_spool(opened) == 2
+    assert len(list(opened.spool.iterdir())) == 1
+    assert await ledger.content((await ledger.claim(NOW, 60, 1))[0]) == b"x" * (BIG_BYTES + 1)
 
 
 async def test_a_full_disk_is_an_answer_and_loses_nothing(opened: Opened) -> None:
