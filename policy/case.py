@@ -93,7 +93,5 @@ class Case:
     """The one address in the one From field; None when there is no such thing."""
     solicited: bool = False
     critical: bool = False
-    companions: frozenset[int] = frozenset()
-    """Correspondences whose counterpart alias stands in the same transaction (reply to all)."""
 
 

@@ -35,7 +35,6 @@ class Status(Enum):
     CONTAINER = (550, "5.7.1")
     BROKEN = (550, "5.6.0")
     TOO_COMPLEX = (552, "5.3.4")
-    TOO_BIG = (552, "5.3.4")
     LOOP = (554, "5.4.6")  # RFC 3463 3.5: routing loop detected
     WOULD_LEAK = (550, "5.7.1")
     COMPANION_REFUSED = (550, "5.7.1")  # passed itself, but the transaction's one reply is another's refusal

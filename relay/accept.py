@@ -204,6 +204,7 @@ class Acceptor:
             attachments=len(attachments(message)) if message else 0, rule=judged.decision.rule, reply=reply,
             reply_text=texts.explain(reply, language) if reply else "",
             rulings=tuple(Ruling(rule, verdict) for rule, verdict in judged.decision.ran),
+            not_run=judged.decision.not_run,
             solicited=judged.solicited, critical=judged.critical and not judged.solicited,
             critical_today=facts.critical_today, original_id=original,
             outgoing_id=outgoing_id(facts.correspondence, original or judged.id.encode()), content=content)

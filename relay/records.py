@@ -83,6 +83,8 @@ class LedgerEntry:
     reply: Reply | None = None
     reply_text: str = ""
     rulings: tuple[Ruling, ...] = ()
+    not_run: tuple[str, ...] = ()
+    """Rules that were not asked, because an earlier one had said no."""
     solicited: bool = False
     critical: bool = False
     critical_today: int = 0

@@ -7,11 +7,9 @@ from policy.case import Case
 from policy.status import Status
 from policy.verdict import PASS, Verdict, refuse
 
-ONCE = ("from", "subject", "date", "message-id", "to", "cc", "reply-to", "sender", "in-reply-to", "references",
-        "content-type", "content-transfer-encoding", "mime-version", "content-disposition")
-"""RFC 5322 3.6 and RFC 2045: at most one of each."""
 MUST_NOT_DIFFER = ("from", "content-type", "content-transfer-encoding", "content-disposition")
-"""Of these a second one makes two readings; of the others clients take the first, and so do we."""
+"""RFC 5322 3.6 and RFC 2045 allow one of each. Of these a second one makes two readings; of others clients take the
+first, and so do we."""
 ENCODINGS = frozenset(("", "7bit", "8bit", "binary", "quoted-printable", "base64"))
 
 CONTAINERS = {

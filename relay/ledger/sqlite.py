@@ -321,7 +321,9 @@ class SqliteLedger:
         if entry.content is not None:
             blob = None if file else vault.seal("content", entry.content)
             connection.execute(SQL["insert_content"], (number, blob, file, len(entry.content)))
-        verdicts = [[ruling.rule, ruling.verdict.kind, ruling.verdict.reason] for ruling in entry.rulings]
+        verdicts: list[list[str]] = [[ruling.rule, ruling.verdict.kind, ruling.verdict.reason]
+                                     for ruling in entry.rulings]
+        verdicts += [[rule, "not run", ""] for rule in entry.not_run]
         at = entry.received_at.timestamp()
         connection.execute(SQL["insert_event"], (
             at, number, None, None, "verdict", entry.rule or "pass", json.dumps(verdicts), None))

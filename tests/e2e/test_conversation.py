@@ -129,6 +129,11 @@ async def test_a_message_that_would_leak_stays_with_its_evidence(relay: Relay, o
     assert "part 1" in text
     entry = relay.messages()[0]
     assert (entry["state"], entry["rule"]) == ("refused", "egress")
+    rulings = relay.json("message", "show", entry["id"])[0]["events"][0]["detail"]
+    assert [ruling["verdict"] for ruling in rulings] == ["pass"] * 9 + ["refuse"]
+    await relay.send("x@stranger.example", alias, message("x@stranger.example", alias))
+    rulings = relay.json("message", "show", relay.messages()[0]["id"])[0]["events"][0]["detail"]
+    assert [ruling["verdict"] for ruling in rulings] == ["pass"] * 2 + ["refuse"] + ["not run"] * 6
     assert not outside.arrived
 
 
