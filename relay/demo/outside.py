@@ -41,6 +41,9 @@ class OutsideServer:
         self.data_answer = "250 2.0.0 Taken"
         self.lacks: frozenset[str] = frozenset()
         """Extensions that it is to hide, such as "8BITMIME"."""
+        self.pause: asyncio.Event | None = None
+        """While set to an event, data is answered only once that event is; `paused` tells that somebody waits."""
+        self.paused = asyncio.Event()
         self.port = 0
         self._tls = tls
         self._server: asyncio.Server | None = None
@@ -93,6 +96,9 @@ class OutsideServer:
         return "250 2.1.5 OK"
 
     async def handle_DATA(self, server: Any, session: Session, envelope: Envelope) -> str:
+        if self.pause is not None:
+            self.paused.set()
+            await self.pause.wait()
         content = envelope.original_content or b""
         if self.data_answer.startswith("250"):
             async with self._changed:

@@ -68,6 +68,10 @@ class Ledger(Protocol):
         """Lease the deliveries that are due, oldest first, and record an attempt for each."""
         ...
 
+    async def is_held(self, delivery: Delivery) -> bool:
+        """Whether an operator has put it on hold since it was leased."""
+        ...
+
     async def content(self, delivery: Delivery) -> bytes:
         """What is to be sent."""
         ...

@@ -151,16 +151,21 @@ class Listing:
             values.append(self._opened.keys.hash_domain(destination.lower()))
         elif not everything:
             raise UsageError("say which: ids, --destination DOMAIN or --all")
-        conditions.append("state = 'held'" if verb == "release" else "state IN ('queued', 'deferred', 'held')"
-                          if verb == "drop" else "state IN ('queued', 'deferred')")
+        conditions.append({
+            "release": "state = 'held'",
+            "hold": "state IN ('queued', 'deferred')",
+            # not what is leased: it is being sent at this moment, perhaps by another process
+            "drop": "state IN ('queued', 'deferred', 'held') AND lease_until IS NULL",
+            "retry": "state IN ('queued', 'deferred') AND lease_until IS NULL",
+        }[verb])
         now = time.time()
         state = {"hold": "held", "drop": "failed"}.get(verb, "queued")
         assignments = {
-            "retry": "next_attempt_at = :now, lease_until = NULL",
+            "retry": "next_attempt_at = :now",
             "release": "next_attempt_at = :now, state = 'queued'",
             "hold": "next_attempt_at = NULL, lease_until = NULL, state = 'held'",
             # a dropped message ends in a DSN to the originator: the runner finds it due, marked, and writes it
-            "drop": "next_attempt_at = :now, lease_until = NULL, state = 'queued', code = 'dropped'",
+            "drop": "next_attempt_at = :now, state = 'queued', code = 'dropped'",
         }[verb]
         where = " AND ".join(conditions)
         connection = self._opened.connection

@@ -83,6 +83,9 @@ JOIN party p ON p.id = d.party_id
 LEFT JOIN address a ON a.party_id = d.party_id AND a.registered = 1
 WHERE d.next_attempt_at <= ? ORDER BY d.next_attempt_at LIMIT ?;
 
+-- name: held
+SELECT 1 FROM delivery WHERE id = ? AND state = 'held';
+
 -- name: lease
 UPDATE delivery SET attempts = attempts + 1, lease_until = ?, next_attempt_at = ? WHERE id = ?;
 

@@ -131,6 +131,9 @@ class SqliteLedger:
                 replies_to_buyer |= row["direction"] == Direction.TO_SELLER and row["state"] != State.SELF
         return found, replies_to_buyer
 
+    async def is_held(self, delivery: Delivery) -> bool:
+        return bool(self._opened.query("held", delivery.number))
+
     async def content(self, delivery: Delivery) -> bytes:
         if delivery.content is not None:
             return delivery.content

@@ -155,6 +155,9 @@ class Runner:
 
     async def _send(self, lane: _Lane, link: Link | None, delivery: Delivery) -> Link | None:
         """Send one delivery over `link` (opened when needed); returns the link if it can go on."""
+        if await self._ledger.is_held(delivery):
+            self._forget(delivery)
+            return link
         maillog.attempt(delivery.trace, delivery.message, delivery.kind, delivery.attempts)
         if delivery.dropped:
             self._finish(delivery, Outcome(OutcomeKind.FAILED, "5.7.1"))

@@ -239,3 +239,35 @@ async def test_an_address_beyond_ascii_needs_a_hop_that_can(relay: Relay, outsid
     await relay.send(SELLER, alias, message(SELLER, alias, "dos"))
     dsn = (await outside.wait_for(1, SELLER))[0]
     assert b"Status: 5.6.7" in dsn.raw
+
+
+async def test_hold_stops_what_waits_in_memory_and_retry_leaves_what_is_being_sent(
+        start_relay: Start, outside: OutsideServer) -> None:
+    """A destination that is slow: one message is being sent, the next waits behind it, leased as well."""
+    relay, alias = await failing(start_relay, outside, connections_per_host=1)
+    outside.pause = asyncio.Event()
+    await relay.send(SELLER, alias, message(SELLER, alias, "uno"))
+    await relay.send(SELLER, alias, message(SELLER, alias, "dos"))
+    await outside.paused.wait()
+    assert relay.run("queue", "retry", "--all", check=1) == "retry: 0\n"
+    second = relay.json("queue", "list")[1]["id"]
+    assert relay.run("queue", "hold", second) == "hold: 1\n"
+    outside.pause.set()
+    await relay.settle("delivered")
+    assert [line["state"] for line in relay.messages()] == ["held", "delivered"]
+    relay.run("queue", "release", "--all")
+    await relay.settle("delivered", 2)
+    assert len(outside.arrived) == 2
+
+
+async def test_sigterm_does_not_wait_for_a_destination_that_hangs(start_relay: Start, outside: OutsideServer) -> None:
+    relay, alias = await failing(start_relay, outside)
+    outside.pause = asyncio.Event()
+    await relay.send(SELLER, alias, message(SELLER, alias))
+    await outside.paused.wait()
+    started = asyncio.get_running_loop().time()
+    assert await relay.stop() == 0
+    assert asyncio.get_running_loop().time() - started < 10
+    outside.pause.set()
+    await relay.start()
+    await relay.settle("delivered")

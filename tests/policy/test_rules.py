@@ -252,7 +252,8 @@ def test_a_file_name_in_a_reply_shows_no_address() -> None:
 
 @pytest.mark.parametrize(("head", "expected"), [
     ("Subject: hola", False), ("Auto-Submitted: no", False), ("Auto-Submitted: auto-replied", True),
-    ("Auto-Submitted: auto-generated; x=y", True), ("Precedence: bulk", True), ("X-Autoreply: yes", True),
+    ("Auto-Submitted: auto-replied; x=y", True), ("Auto-Submitted: auto-generated", False),
+    ("Precedence: bulk", False), ("Precedence: auto_reply", True), ("X-Autoreply: yes", True),
     ("Content-Type: multipart/report; boundary=x", True),
 ])
 def test_automatic_mail(head: str, expected: bool) -> None:
