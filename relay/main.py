@@ -29,7 +29,7 @@ from relay.ledger.opened import open_ledger, release_leases, sweep_spool
 from relay.ledger.sqlite import SqliteLedger
 from relay.queue.runner import Runner
 from relay.queue.schedule import Schedule
-from relay.receive.server import bind, listen
+from relay.receive.server import bind_for, listen
 from relay.receive.service import Service
 from relay.transmit.attempt import Link
 from relay.transmit.route import Hop, Router
@@ -48,7 +48,7 @@ def serve(config: Config) -> int:
     key ring, certificate.
     """
     log.configure(config.log.format, config.log.level)
-    sockets = [bind(listener) for listener in config.listen.mx]
+    sockets = bind_for(config.relay.workers, config.listen.mx)
     opened = open_ledger(config.ledger_path, config.key_ring)
     lock = _only_one(config.ledger_path)
     release_leases(opened, datetime.now(UTC))
@@ -59,16 +59,20 @@ def serve(config: Config) -> int:
     tls.server_context(*config.certificate)
     try:
         if config.relay.workers == 1:
-            return _work(config, sockets)
-        return _supervise([partial(_work, config, sockets)] * config.relay.workers)
+            return _work(config, sockets, 0)
+        works = [partial(_work, config, sockets, worker) for worker in range(config.relay.workers)]
+        return _supervise(works, [sock for own in sockets for sock in own])
     finally:
         lock.close()
 
 
-def _work(config: Config, sockets: Sequence[socket.socket]) -> int:
+def _work(config: Config, sockets: Sequence[Sequence[socket.socket]], worker: int) -> int:
+    for number, others in enumerate(sockets):
+        for sock in others if number != worker else ():
+            sock.close()  # or the kernel would give connections to a socket that this process never looks at
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(Daemon(config, sockets).run())
+            return runner.run(Daemon(config, sockets[worker]).run())
     except TradepostError:
         raise
     except BaseException as error:  # a traceback would show messages, and those may quote an address
@@ -76,15 +80,22 @@ def _work(config: Config, sockets: Sequence[socket.socket]) -> int:
         return 1
 
 
-def _supervise(works: Sequence[Callable[[], int]]) -> int:
+def _supervise(works: Sequence[Callable[[], int]], theirs: Sequence[socket.socket]) -> int:
     """Fork a process for each piece of work; when one ends, end all. The kernel ends them should we be killed."""
     workers = set()
     for work in works:
         pid = os.fork()
         if pid == 0:
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-            os._exit(work())
+            status = 1
+            try:
+                status = work()
+            except BaseException as error:  # a child must never run on into the parent's code
+                maillog.crashed("worker", error)
+            os._exit(status)
         workers.add(pid)
+    for sock in theirs:
+        sock.close()
 
     def stop(*_: object) -> None:
         for pid in workers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Sequence
 
 from relay.config import Listener
 from relay.errors import UsageError
@@ -11,13 +12,27 @@ from relay.receive.service import Service
 from relay.receive.session import ReceivingSession
 
 
-def bind(listener: Listener) -> socket.socket:
+def bind_for(workers: int, listeners: Sequence[Listener]) -> list[list[socket.socket]]:
+    """Listening sockets for each of `workers` processes; raises UsageError naming address and mend.
+
+    Several processes get a socket each on the same port (SO_REUSEPORT), among which the kernel spreads connections
+    evenly; on one shared socket whoever wakes first takes all that wait.
+    """
+    first = [bind(listener, shared=workers > 1) for listener in listeners]
+    again = [Listener(host=listener.host, port=sock.getsockname()[1])
+             for listener, sock in zip(listeners, first, strict=True)]
+    return [first, *([bind(listener, shared=True) for listener in again] for _ in range(workers - 1))]
+
+
+def bind(listener: Listener, *, shared: bool) -> socket.socket:
     """A listening socket; raises UsageError naming address and mend."""
     family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
     # proto must be named: asyncio switches Nagle's algorithm off only for sockets that say IPPROTO_TCP
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((listener.host, listener.port))
