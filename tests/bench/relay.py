@@ -67,8 +67,12 @@ async def compare(messages: int, sessions: int, size: int, rounds: int, workers:
 
 def report(kind: str, one: Peer, other: Peer) -> float:
     rates = [statistics.median(peer.rates[kind]) for peer in (one, other)]
-    print(f"{kind:26} {one.name} {rates[0]:7.0f}/s   {other.name} {rates[1]:7.0f}/s   ratio {rates[0] / rates[1]:.2f}")
-    return rates[0] / rates[1]
+    # pair by pair: what slows the machine for a while slows both of a pair
+    ratio = statistics.median(a / b for a, b in zip(one.rates[kind], other.rates[kind], strict=True))
+    each = "  ".join(f"{a:.0f}:{b:.0f}" for a, b in zip(one.rates[kind], other.rates[kind], strict=True))
+    print(f"{kind:26} {one.name} {rates[0]:6.0f}/s   {other.name} {rates[1]:6.0f}/s   ratio {ratio:.2f}   "
+          f"rounds {each}")
+    return ratio
 
 
 def measure(peer: Peer, sink_port: int, messages: int, sessions: int, size: int, reuse: bool) -> float:
