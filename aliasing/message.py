@@ -1,31 +1,34 @@
 """A message as the bytes it came in: raw header fields in order, and the tree of parts as spans over them.
 
 Nothing is generated from a parsed model: what no step changes leaves with the very bytes it arrived with.
-Line ends are CRLF throughout; the receiver refuses anything else before a message gets here.
+Line ends are CRLF throughout; the receiver refuses anything else before a message gets here. The tree is the reading
+of the common clients; whether another one is possible is asked in readings.py.
 """
 
 from __future__ import annotations
 
-import binascii
-import codecs
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from types import MappingProxyType
-from urllib.parse import unquote_to_bytes
+
+from aliasing.encodings import (
+    bytes_to_text,
+    decode_text,
+    decode_transfer,
+    decode_words,
+    effective_encoding,
+    list_parameters,
+    parse_parameters,
+)
 
 MAX_HEADER_BYTES = 100_000
 MAX_FIELDS = 1_000
 MAX_DEPTH = 20
 MAX_PARTS = 200
 
-_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:((?:[^\r\n]*(?:\r\n[ \t])?)*)\r\n")
-_PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;]*)')
-_ENCODED_WORD = re.compile(r"=\?([^?\s*]*)(?:\*[^?\s]*)?\?([BbQq])\?([^?\s]*)\?=")
-_BETWEEN_WORDS = re.compile(r"(\?=)[ \t\r\n]+(?==\?)")
-_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
-_TEXT_ENCODINGS = ("7bit", "8bit", "binary", "")
+_NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")
+_ENVELOPE_LINE = (b"From ", b">From ")
 
 
 class MessageError(ValueError):
@@ -60,13 +63,17 @@ class Field:
 
     @property
     def text(self) -> str:
-        """The value with raw 8-bit read as UTF-8 (or Latin-1 where it is not) and encoded words decoded."""
-        return decode_words(bytes_to_text(self.value))
+        """The value with raw 8-bit read as UTF-8 (or Latin-1 where it is not) and encoded words decoded.
+
+        Japanese clients used to send ISO-2022-JP bare; its escapes are no control characters.
+        """
+        value = self.value
+        return decode_words(bytes_to_text(value, "iso-2022-jp" if b"\x1b$" in value else None))
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One MIME entity (RFC 2045): spans into the message's bytes, and the media type they claim."""
+    """One MIME entity (RFC 2045): spans into the message's bytes, and the media type they are read as."""
 
     path: str
     """"1.2" is the second part of the first part; "" the message itself. For replies and the page."""
@@ -75,43 +82,107 @@ class Part:
     body_start: int
     end: int
     content_type: str
+    """What the common clients read it as: text/plain where no usable type or no part of a multipart was found."""
     parameters: Mapping[str, str]
     parts: tuple[Part, ...]
+    declared_type: str = ""
+    ragged: bool = False
+    """The header held a line that is no field, and the common clients agree on what to make of it."""
 
     def field(self, name: str) -> Field | None:
         """The first field of that lower-case name."""
         return next((field for field in self.fields if field.name == name), None)
 
-    @property
+    def all(self, name: str) -> list[Field]:
+        return [field for field in self.fields if field.name == name]
+
+    @cached_property
     def encoding(self) -> str:
-        """The Content-Transfer-Encoding, lower case; "" where none is given."""
+        """The Content-Transfer-Encoding that counts: one of encodings.ENCODINGS, "" for none or an unknown one."""
         field = self.field("content-transfer-encoding")
-        return field.value.decode("latin-1").strip().lower() if field else ""
+        return effective_encoding(field.value.decode("latin-1")) if field else ""
 
     @cached_property
     def disposition(self) -> tuple[str, Mapping[str, str]]:
         field = self.field("content-disposition")
         return parse_parameters(bytes_to_text(field.value)) if field else ("", {})
 
-    @property
+    @cached_property
     def file_name(self) -> str | None:
         """The decoded name from Content-Disposition, else from Content-Type (RFC 2183, 2231, 2047)."""
         name = self.disposition[1].get("filename") or self.parameters.get("name")
         return name or None
 
-    @property
+    @cached_property
+    def file_names(self) -> frozenset[str]:
+        """Every name that some client could show for this part."""
+        found = set()
+        for name, wanted in (("content-disposition", "filename"), ("content-type", "name")):
+            for one in self.all(name):
+                found |= {value for key, value in list_parameters(bytes_to_text(one.value))[1] if key == wanted}
+        return frozenset(filter(None, found))
+
+    @cached_property
     def is_attachment(self) -> bool:
         """Everything that is not a multipart and not text to be read in place."""
         if self.parts or self.content_type.startswith("multipart/"):
             return False
-        if self.disposition[0] == "attachment" or self.file_name is not None:
+        if self.disposition[0] == "attachment" or any("." in name for name in self.file_names):
             return True
         return self.content_type not in ("text/plain", "text/html")
+
+    @property
+    def is_text(self) -> bool:
+        """Text that a reader or a text editor shows: any text type, and a file called .txt."""
+        return not self.parts and (self.content_type.startswith("text/")
+                                   or (self.file_name or "").lower().endswith(".txt"))
 
     def walk(self) -> Iterator[Part]:
         yield self
         for part in self.parts:
             yield from part.walk()
+
+    def around(self) -> Iterator[tuple[int, int]]:
+        """The spans of a multipart that are in no part of it: preamble, delimiters, epilogue."""
+        position = self.body_start
+        for part in self.parts:
+            yield position, part.start
+            position = part.end
+        if self.parts:
+            yield position, self.end
+
+    def leaves(self) -> Iterator[Part]:
+        """The parts that hold content instead of parts."""
+        return (part for part in self.walk() if not part.parts)
+
+
+@dataclass
+class Edits:
+    """Changes to a message, by part; everything that is not named keeps its exact bytes."""
+
+    headers: dict[Part, tuple[Field, ...]] = field(default_factory=dict)
+    bodies: dict[Part, bytes] = field(default_factory=dict)
+    """Bodies still in (or already in a new) transfer encoding."""
+    around: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    """(from, to) of what stands around the parts of a multipart: preamble, delimiters, epilogue."""
+    removed: set[Part] = field(default_factory=set)
+    """Parts to be left out of their multipart; at least one sibling must stay."""
+
+    def splices(self, root: Part) -> list[tuple[int, int, bytes]]:
+        """(from, to, what stands there instead), in order."""
+        out = [(part.start, part.body_start, b"".join(one.raw for one in fields) + b"\r\n")
+               for part, fields in self.headers.items()]
+        out += [(part.body_start, part.end, body) for part, body in self.bodies.items()]
+        out += [(start, end, instead) for (start, end), instead in self.around.items()]
+        for parent in root.walk() if self.removed else ():
+            kept = [index for index, part in enumerate(parent.parts) if part not in self.removed]
+            if not kept or len(kept) == len(parent.parts):
+                continue
+            if kept[0]:
+                out.append((parent.parts[0].start, parent.parts[kept[0]].start, b""))
+            out += [(parent.parts[index - 1].end, part.end, b"") for index, part in enumerate(parent.parts)
+                    if index > kept[0] and part in self.removed]
+        return sorted(out, key=lambda splice: (splice[0], -splice[1]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,9 +194,8 @@ class Message:
 
     @classmethod
     def parse(cls, raw: bytes) -> Message:
-        """Read header and part tree; raises MessageError. Linear in the size for any nesting allowed."""
-        budget = _Budget()
-        return cls(raw, _parse_part(raw, 0, len(raw), "", "text/plain", budget, depth=0))
+        """Read header and part tree; raises MessageError when a limit is passed. Linear in the size."""
+        return cls(raw, _Parser(raw).part(0, len(raw), "", "text/plain", 0))
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -135,7 +205,7 @@ class Message:
         return self.root.field(name)
 
     def all(self, name: str) -> list[Field]:
-        return [field for field in self.root.fields if field.name == name]
+        return self.root.all(name)
 
     @property
     def subject(self) -> str:
@@ -152,85 +222,98 @@ class Message:
         return decode_transfer(self.body(part), part.encoding)
 
     def text(self, part: Part) -> str:
-        """The decoded body as text; never raises: what a charset cannot read is read as Latin-1."""
+        """The decoded body as text; never raises: what a charset cannot read is read as UTF-8 or Latin-1."""
         return bytes_to_text(self.decoded(part), part.parameters.get("charset"))
 
-    def replace(self, fields: tuple[Field, ...] | None = None,
-                bodies: Mapping[Part, bytes] = MappingProxyType({})) -> Message:
-        """The message with another header block and the bodies of some leaf parts exchanged.
-
-        All other bytes stay as they are.
-        """
-        out = [self.raw[: self.root.body_start] if fields is None
-               else b"".join(field.raw for field in fields) + b"\r\n"]
-        position = self.root.body_start
-        for part in sorted(bodies, key=lambda part: part.body_start):
-            out += [self.raw[position : part.body_start], bodies[part]]
-            position = part.end
+    def edit(self, edits: Edits) -> Message:
+        """The message with the changes made; all other bytes stay as they are."""
+        out, position = [], 0
+        for start, end, instead in edits.splices(self.root):
+            if start < position:
+                continue  # inside something that was replaced as a whole
+            out += [self.raw[position:start], instead]
+            position = end
         out.append(self.raw[position:])
         return Message.parse(b"".join(out))
 
 
-class _Budget:
+class _Parser:
     """Counts parts over the whole tree."""
 
-    def __init__(self) -> None:
-        self.parts = MAX_PARTS
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self.left = MAX_PARTS
 
-    def take(self) -> None:
-        self.parts -= 1
-        if self.parts < 0:
+    def part(self, start: int, end: int, path: str, default_type: str, depth: int) -> Part:
+        if depth > MAX_DEPTH:
+            raise MessageError(f"parts nested deeper than {MAX_DEPTH}", too_big=True)
+        self.left -= 1
+        if self.left < 0:
             raise MessageError(f"more than {MAX_PARTS} parts", too_big=True)
+        fields, body_start, ragged = self.header(start, end)
+        declared, parameters, codec = "", dict[str, str](), "utf-8"
+        for found in fields:
+            if found.name == "content-type":
+                text, codec = decode_text(found.value)
+                declared, parameters = parse_parameters(text)
+                break
+        parts: tuple[Part, ...] = ()
+        if declared.startswith("multipart/") and (boundary := parameters.get("boundary")):
+            inner = "message/rfc822" if declared == "multipart/digest" else "text/plain"
+            parts = tuple(self.part(from_, to, f"{path}.{index}" if path else str(index), inner, depth + 1)
+                          for index, (from_, to) in enumerate(
+                              split(self.raw, body_start, end, boundary.encode(codec, "replace")), 1))
+        return Part(path, fields, start, body_start, end, _effective_type(declared, default_type, parts), parameters,
+                    parts, declared, ragged)
+
+    def header(self, start: int, end: int) -> tuple[tuple[Field, ...], int, bool]:
+        """The fields from `start`, where the body begins, and whether something there was no field.
+
+        The body begins behind the empty line, or at the first line that cannot be a field: so do the common clients
+        read it, and nothing that somebody wrote is lost.
+        """
+        raw, found, position, ragged = self.raw, list[tuple[str, list[bytes]]](), start, False
+        while position < end:
+            line_end = raw.find(b"\r\n", position, end)
+            line_end = end if line_end < 0 else line_end
+            if line_end == position:
+                return _fields(found), line_end + 2, ragged
+            line = raw[position:line_end]
+            name = _NAME.match(line)
+            if name:
+                found.append((name.group(1).decode("ascii").lower(), [line]))
+                ragged |= name.end() != name.end(1) + 1
+            elif found and line[:1] in (b" ", b"\t"):
+                if line.strip(b" \t"):
+                    found[-1][1].append(line)
+                else:
+                    ragged = True  # RFC 5322 4.2 calls it obsolete; written anew it cannot be taken for the end
+            elif found or not line.startswith(_ENVELOPE_LINE):
+                return _fields(found), position, True
+            else:
+                ragged = True
+            position = min(line_end + 2, end)
+            if position - start > MAX_HEADER_BYTES:
+                raise MessageError(f"a header over {MAX_HEADER_BYTES} octets", too_big=True)
+            if len(found) > MAX_FIELDS:
+                raise MessageError(f"more than {MAX_FIELDS} header fields", too_big=True)
+        return _fields(found), end, ragged
 
 
-def _parse_part(raw: bytes, start: int, end: int, path: str, default_type: str, budget: _Budget,
-                depth: int) -> Part:
-    if depth > MAX_DEPTH:
-        raise MessageError(f"parts nested deeper than {MAX_DEPTH}", too_big=True)
-    budget.take()
-    fields, body_start = _parse_header(raw, start, end)
-    content_type, parameters = default_type, dict[str, str]()
-    for field in fields:
-        if field.name == "content-type":
-            content_type, parameters = parse_parameters(bytes_to_text(field.value))
-            break
-    if "/" not in content_type:
-        content_type = default_type
-    parts: tuple[Part, ...] = ()
-    boundary = parameters.get("boundary", "")
-    if content_type.startswith("multipart/") and boundary:
-        inner = "message/rfc822" if content_type == "multipart/digest" else "text/plain"
-        parts = tuple(
-            _parse_part(raw, from_, to, f"{path}.{index}" if path else str(index), inner, budget, depth + 1)
-            for index, (from_, to) in enumerate(_split(raw, body_start, end, boundary.encode("latin-1", "replace")), 1)
-        )
-    return Part(path, fields, start, body_start, end, content_type, parameters, parts)
+def _fields(found: list[tuple[str, list[bytes]]]) -> tuple[Field, ...]:
+    return tuple(Field(name, b"\r\n".join(lines) + b"\r\n") for name, lines in found)
 
 
-def _parse_header(raw: bytes, start: int, end: int) -> tuple[tuple[Field, ...], int]:
-    """The fields from `start`, and where the body begins (after the empty line)."""
-    if raw.startswith(b"\r\n", start, end) or start == end:
-        return (), min(start + 2, end)
-    stop = raw.find(b"\r\n\r\n", start, end)
-    block = raw[start : stop + 2] if stop >= 0 else raw[start:end]
-    if len(block) > MAX_HEADER_BYTES:
-        raise MessageError(f"a header over {MAX_HEADER_BYTES} octets", too_big=True)
-    if not block.endswith(b"\r\n"):
-        block += b"\r\n"
-    fields = []
-    position = 0
-    while position < len(block):
-        match = _FIELD.match(block, position)
-        if not match:
-            raise MessageError("a header line that is no field")
-        fields.append(Field(match.group(1).decode("ascii").lower(), match.group()))
-        position = match.end()
-    if len(fields) > MAX_FIELDS:
-        raise MessageError(f"more than {MAX_FIELDS} header fields", too_big=True)
-    return tuple(fields), stop + 4 if stop >= 0 else end
+def _effective_type(declared: str, default: str, parts: tuple[Part, ...]) -> str:
+    if declared.startswith("multipart/") and not parts:
+        return "text/plain"
+    if declared in ("text", "html", "plain"):
+        return "text/html" if declared == "html" else "text/plain"
+    kind, slash, subtype = declared.partition("/")
+    return declared if slash and kind and subtype and not set(declared) & set(' \t<>@,"') else default
 
 
-def _split(raw: bytes, start: int, end: int, boundary: bytes) -> Iterator[tuple[int, int]]:
+def split(raw: bytes, start: int, end: int, boundary: bytes) -> Iterator[tuple[int, int]]:
     """Spans between the delimiter lines of a multipart (RFC 2046 5.1.1); a missing last one is forgiven."""
     delimiter = b"--" + boundary
     opened: int | None = None
@@ -261,111 +344,3 @@ def _split(raw: bytes, start: int, end: int, boundary: bytes) -> Iterator[tuple[
         position = max(line_end, start + 1)
     if opened is not None:
         yield opened, end
-
-
-def parse_parameters(text: str) -> tuple[str, dict[str, str]]:
-    """`type/subtype; name=value …` -> (lower-case type, decoded parameters); RFC 2045 5.1, RFC 2231."""
-    kind, _, rest = text.partition(";")
-    plain: dict[str, str] = {}
-    pieces: dict[str, list[tuple[int, bool, str]]] = {}
-    for match in _PARAMETER.finditer(";" + rest):
-        name, value = match.group(1).lower(), match.group(2).strip()
-        if value.startswith('"'):
-            value = re.sub(r"\\(.)", r"\1", value[1:-1])
-        base, star, section = name.partition("*")
-        if not star:
-            plain.setdefault(name, decode_words(value))
-            continue
-        encoded = section == "" or section.endswith("*")
-        digits = section.rstrip("*")
-        pieces.setdefault(base, []).append((int(digits) if digits.isdigit() else 0, encoded, value))
-    for base, found in pieces.items():
-        plain[base] = _join_2231(sorted(found))
-    return kind.strip().lower(), plain
-
-
-def _join_2231(pieces: list[tuple[int, bool, str]]) -> str:
-    charset, out = "utf-8", b""
-    for index, (_, encoded, piece) in enumerate(pieces):
-        value = piece
-        if encoded and index == 0 and piece.count("'") >= 2:
-            charset, _, value = piece.split("'", 2)
-        out += unquote_to_bytes(value) if encoded else value.encode("utf-8", "surrogateescape")
-    return bytes_to_text(out, charset)
-
-
-def decode_transfer(body: bytes, encoding: str) -> bytes:
-    """Undo a Content-Transfer-Encoding (RFC 2045 6); stray characters in base64 are skipped, never an error."""
-    if encoding == "base64":
-        data = _NOT_BASE64.sub(b"", body.partition(b"=")[0] if body.rstrip().endswith(b"=") else body)
-        return binascii.a2b_base64(data[: len(data) - (len(data) % 4 == 1)] + b"==")
-    if encoding == "quoted-printable":
-        return binascii.a2b_qp(body)
-    return body
-
-
-def encode_transfer(data: bytes, encoding: str) -> bytes:
-    """Apply a Content-Transfer-Encoding, with CRLF line ends and lines of at most 76 characters."""
-    if encoding == "base64":
-        text = binascii.b2a_base64(data, newline=False)
-        return b"".join(text[at : at + 76] + b"\r\n" for at in range(0, len(text), 76))
-    if encoding == "quoted-printable":
-        # b2a_qp breaks lines with a bare LF when the text has no CRLF of its own
-        return re.sub(rb"(?<!\r)\n", b"\r\n", binascii.b2a_qp(data))
-    return data
-
-
-def bytes_to_text(data: bytes, charset: str | None = None) -> str:
-    """Decode without ever failing or losing: the charset named, else UTF-8, else Latin-1."""
-    return data.decode(_readable_charset(data, charset))
-
-
-def text_to_bytes(text: str, original: bytes, charset: str | None = None) -> bytes:
-    """The inverse of bytes_to_text for a text made from `original` by putting ASCII into it."""
-    return text.encode(_readable_charset(original, charset))
-
-
-def _readable_charset(data: bytes, charset: str | None) -> str:
-    if charset:
-        try:
-            codec = codecs.lookup(charset.strip().strip("'\""))
-            if codec._is_text_encoding and codec.name != "ascii":
-                data.decode(codec.name)
-                return codec.name
-        except (LookupError, UnicodeError, ValueError):
-            pass
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        return "latin-1"
-    return "utf-8"
-
-
-def decode_words(text: str) -> str:
-    """Decode the encoded words of RFC 2047 in a header value; broken ones stay as they are."""
-    if "=?" not in text:
-        return text
-    return _ENCODED_WORD.sub(_decode_word, _BETWEEN_WORDS.sub(r"\1", text))
-
-
-def _decode_word(match: re.Match[str]) -> str:
-    charset, kind, payload = match.groups()
-    data = payload.encode("utf-8", "surrogateescape")
-    if kind in "Bb":
-        return bytes_to_text(decode_transfer(data, "base64"), charset)
-    return bytes_to_text(binascii.a2b_qp(data, header=True), charset)
-
-
-def encode_words(text: str) -> str:
-    """A header value as ASCII: as it is, or folded RFC 2047 encoded words of at most 75 characters."""
-    if text.isascii() and "=?" not in text:
-        return text
-    words, chunk = [], ""
-    for char in [*text, ""]:
-        # 45 octets are 60 base64 characters, which with the frame stay under 75
-        if char == "" or len((chunk + char).encode()) > 45:
-            words.append(f"=?utf-8?B?{binascii.b2a_base64(chunk.encode(), newline=False).decode()}?=")
-            chunk = char
-        else:
-            chunk += char
-    return "\r\n ".join(words)

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from types import MappingProxyType
+from urllib.parse import quote
 
 from aliasing.address import Address
+from aliasing.body import Body, Treatment
 from aliasing.correspondence import Correspondence, Direction
-from aliasing.fields import Action, rule_for
-from aliasing.message import Field, Message, encode_words
-from aliasing.redact import Redactor, redact_parts, redact_subject, redactor_for
+from aliasing.encodings import encode_words, has_short_lines
+from aliasing.fields import PART_FIELDS, Action, rule_for
+from aliasing.message import Field, Message
+from aliasing.redact import Redactor, redactor_for
 from aliasing.token import Role
 
 _MESSAGE_ID = re.compile(rb"<([^<>\s]+)>")
@@ -22,6 +25,10 @@ _DATE = re.compile(
     r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), )?\d{1,2} (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d{4} "
     r"\d{2}:\d{2}(?::\d{2})? (?:[+-]\d{4}|GMT|UT|EST|EDT|CST|CDT|MST|MDT|PST|PDT)")
 
+_CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+MAX_FIELD_CHARS = 4_000
+"""A subject that has to be encoded grows; nobody reads one that long."""
 MAX_REFERENCES = 100
 """Longer References keep their first and their newest ids, as RFC 5322 3.6.4 leaves room for."""
 
@@ -40,15 +47,34 @@ class Threads:
     originals: Mapping[bytes, bytes] = field(default_factory=lambda: MappingProxyType({}))
 
 
-def rewrite(message: Message, correspondence: Correspondence, direction: Direction, threads: Threads) -> Message:
-    """The message with every header field of `fields.py`'s table in its place and typed addresses redacted.
+@dataclass(frozen=True)
+class Rewritten:
+    """`message` as its reader will get it; `changed` the paths of the parts in which something had to change."""
 
-    Pure; parts without a real address in them keep their exact bytes.
+    message: Message
+    changed: tuple[str, ...]
+
+
+_AS_IT_IS = Treatment()
+
+
+def rewrite(message: Message, correspondence: Correspondence, direction: Direction, threads: Threads,
+            treatment: Treatment = _AS_IT_IS) -> Message:
+    """transform() for those who only want the message."""
+    return transform(message, correspondence, direction, threads, treatment).message
+
+
+def transform(message: Message, correspondence: Correspondence, direction: Direction, threads: Threads,
+              treatment: Treatment) -> Rewritten:
+    """The message with every header field of `fields.py`'s table in its place, its parts treated and redacted.
+
+    Pure; what no step has to change keeps its exact bytes.
     """
     redactor = redactor_for(correspondence)
-    writer = _Rewriter(correspondence, direction, threads, redactor)
-    fields = list(writer.fields(message))
-    return message.replace(tuple(fields), redact_parts(message, redactor))
+    body = Body(message, redactor, treatment, lambda found: content_id(correspondence, found))
+    writer = _Rewriter(correspondence, direction, threads, redactor, treatment, body.mime)
+    body.edits.headers[message.root] = tuple(writer.fields(message))
+    return Rewritten(message.edit(body.edits), tuple(dict.fromkeys(body.changed)))
 
 
 def message_ids(message: Message, *names: str) -> list[bytes]:
@@ -64,6 +90,13 @@ def outgoing_id(correspondence: Correspondence, original: bytes) -> bytes:
     return f"{mark}@{correspondence.domain}".encode()
 
 
+def content_id(correspondence: Correspondence, original: str) -> str:
+    """The Content-ID, without brackets, of a part that its writer calls `original` (RFC 2392)."""
+    number = correspondence.number.to_bytes(8, "big")
+    mark = correspondence.ring.mark(correspondence.key_id, b"content-id", number, original.encode("utf-8", "replace"))
+    return f"{mark}@{correspondence.domain}"
+
+
 def mailbox(name: str, address: Address) -> str:
     """A From or To value: `name <address>`, the name quoted or encoded as it needs."""
     if not name:
@@ -77,11 +110,13 @@ def mailbox(name: str, address: Address) -> str:
 
 class _Rewriter:
     def __init__(self, correspondence: Correspondence, direction: Direction, threads: Threads,
-                 redactor: Redactor) -> None:
+                 redactor: Redactor, treatment: Treatment, mime: tuple[Field, ...]) -> None:
         self.correspondence = correspondence
         self.direction = direction
         self.threads = threads
         self.redactor = redactor
+        self.treatment = treatment
+        self.mime = {field.name: field for field in mime}
         self.seen: set[str] = set()
         parties = correspondence.parties
         self.writer = mailbox(parties[direction.writer].name, correspondence.alias(direction.writer))
@@ -94,18 +129,21 @@ class _Rewriter:
             "message-id": self._message_id,
             "in-reply-to": self._references,
             "references": self._references,
-            "subject": lambda message, field: redact_subject(field, self.redactor),
+            "subject": self._subject,
             "date": self._date,
             "x-tradepost-trace": self._trace,
         }
 
     def fields(self, message: Message) -> list[Field]:
         """The new header block: the old order, each field once, then what was missing and what is ours."""
-        out = []
+        out: list[Field] = []
         for old in message.fields:
             action = rule_for(old.name).action
-            if action is Action.KEEP:
-                out.append(old)
+            if old.name in PART_FIELDS:
+                out += filter(None, [self.mime.pop(old.name, None)])
+            elif action is Action.KEEP and old.name not in self.seen:
+                self.seen.add(old.name)
+                out.append(_in_one_reading(old))
             elif action is Action.REWRITE and old.name in self.write and old.name not in self.seen:
                 new = self.write[old.name](message, old)
                 if new:
@@ -117,12 +155,24 @@ class _Rewriter:
             out.append(Field.make("Date", format_datetime(self.threads.received_at.astimezone(UTC))))
         if "message-id" not in self.seen:
             out.append(self._own_id(self.threads.message_id.encode()))
+        out += self.mime.values()
+        if "mime-version" not in self.seen and any(field.name in PART_FIELDS for field in out):
+            out.append(Field.make("MIME-Version", "1.0"))
+        if offer := self.treatment.unsubscribe:
+            out.append(Field.make("List-Unsubscribe", f"<mailto:{offer.address}?subject={quote(offer.text)}>"))
         if "x-tradepost-trace" not in self.seen:
             out.append(Field.make("X-Tradepost-Trace", self._mark()))
         if self.correspondence.order:
             out.append(Field.make("X-Tradepost-Order", encode_words(self.correspondence.order)))
         out.append(Field.make("X-Tradepost-Message", self.threads.message_id))
         return out
+
+    def _subject(self, message: Message, field: Field) -> Field:
+        """Real addresses in it replaced; its exact bytes where there was none and it is well-formed."""
+        clean = self.redactor.text(field.text, self.treatment.masks)
+        if clean == field.text:
+            return _in_one_reading(field)
+        return Field.make("Subject", encode_words(clean[:MAX_FIELD_CHARS]))
 
     def _recipients(self, message: Message, field: Field) -> Field | None:
         """The reader's alias where it stood; everybody else's address goes."""
@@ -161,6 +211,16 @@ class _Rewriter:
         correspondence = self.correspondence
         return correspondence.ring.seal(
             Role.TRACE, correspondence.domain, correspondence.number, correspondence.key_id)
+
+
+def _in_one_reading(field: Field) -> Field:
+    """The very same field when it is short lines of ASCII as RFC 5322 2.2 has them; else the same text as such."""
+    raw = field.raw
+    plain = raw.isascii() and has_short_lines(raw) and raw[len(field.name) : len(field.name) + 1] == b":"
+    if plain and not _CONTROLS.search(raw):
+        return field
+    text = "".join(char for char in field.text[:MAX_FIELD_CHARS] if char.isprintable())
+    return Field.make(field.name.title(), encode_words(text))
 
 
 def original_id(message: Message) -> bytes | None:

@@ -7,15 +7,8 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from aliasing.message import (
-    Field,
-    Message,
-    Part,
-    bytes_to_text,
-    encode_transfer,
-    encode_words,
-    parse_parameters,
-)
+from aliasing.encodings import bytes_to_text, encode_transfer, encode_words, parse_parameters
+from aliasing.message import Field, Message, Part
 
 
 def to_seven_bit(message: Message) -> Message:

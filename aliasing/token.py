@@ -42,6 +42,27 @@ class Role(StrEnum):
     """One passage through this relay, for loop detection."""
 
 
+class Action(StrEnum):
+    """What a reader can have done by writing to a sealed action address. The order is part of what is sealed."""
+
+    REPORT = "report"
+    """The message is inappropriate; a moderator shall look at it."""
+    STOP_SELLER = "stop-seller"
+    """No more unsolicited messages from this seller."""
+    STOP_ALL = "stop-all"
+    """No more unsolicited messages from any seller."""
+    NO_ANSWER = "no-answer"
+    """The message needs no answer."""
+
+
+_ACTIONS = tuple(Action)
+_ACTORS = (Role.BUYER, Role.SELLER)
+_ID_BYTES = 10
+_ACTION_BYTES = 16 + 1 + _NUMBER_BYTES + _ID_BYTES
+ACTION_CHARS = 56
+"""56 characters of 5 bits are exactly the 280 bits of an action address."""
+
+
 class KeyRingError(ValueError):
     """A key that the ring does not hold was asked for, or the ring is empty."""
 
@@ -74,13 +95,33 @@ class KeyRing:
 
         A `+suffix` is ignored. Takes the same steps whether the text is near to a token or far from one.
         """
-        sealed = decode(local.partition("+")[0])
+        opened = self._unseal(local, _TOKEN_BYTES, _associated(role, domain))
+        return int.from_bytes(opened, "big") if opened is not None else None
+
+    def seal_action(self, action: OpenedAction, domain: str, key_id: int) -> str:
+        """The local part to which `action.actor` writes to have it done; raises KeyRingError for an unknown key."""
+        message = decode(action.message, _ID_BYTES)
+        if message is None:
+            raise ValueError("a message's public id has 16 characters")
+        what = _ACTIONS.index(action.action) * len(_ACTORS) + _ACTORS.index(action.actor)
+        plain = bytes([what]) + action.correspondence.to_bytes(_NUMBER_BYTES, "big") + message
+        return encode(self._cipher(key_id).encrypt(plain, [b"action", domain.encode()]))
+
+    def open_action(self, domain: str, local: str) -> OpenedAction | None:
+        """What an action address was sealed for; None for anything else."""
+        opened = self._unseal(local, _ACTION_BYTES, [b"action", domain.encode()])
+        if opened is None or opened[0] >= len(_ACTIONS) * len(_ACTORS):
+            return None
+        action, actor = divmod(opened[0], len(_ACTORS))
+        return OpenedAction(_ACTIONS[action], _ACTORS[actor], int.from_bytes(opened[1:9], "big"), encode(opened[9:]))
+
+    def _unseal(self, local: str, length: int, associated: list[bytes]) -> bytes | None:
+        sealed = decode(local.partition("+")[0], length)
         if sealed is None:
             return None
-        associated = _associated(role, domain)
         for key_id in sorted(self.secrets, reverse=True):
             try:
-                return int.from_bytes(self._cipher(key_id).decrypt(sealed, associated), "big")
+                return self._cipher(key_id).decrypt(sealed, associated)
             except InvalidTag:
                 continue
         return None
@@ -109,6 +150,17 @@ class OpenedAlias:
     correspondence: int
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedAction:
+    """An action address: what is to be done about which message, and the one party for whom it was sealed."""
+
+    action: Action
+    actor: Role
+    correspondence: int
+    message: str
+    """The message's public id."""
+
+
 def open_alias(ring: KeyRing, address: Address) -> OpenedAlias | None:
     """Which party of which correspondence `address` stands for; None when it is no alias of ours."""
     for role in (Role.BUYER, Role.SELLER):
@@ -126,9 +178,9 @@ def encode(data: bytes) -> str:
     return "".join(pairs)[-chars:]
 
 
-def decode(text: str) -> bytes | None:
-    """The 24 octets of a token, or None: any case, o read as 0, i and l as 1, one spelling only."""
-    if len(text) != TOKEN_CHARS or not text.isascii():
+def decode(text: str, length: int) -> bytes | None:
+    """The `length` octets in a token, or None: any case, o read as 0, i and l as 1, one spelling only."""
+    if len(text) != -(-length * 8 // 5) or not text.isascii():
         return None
     value = 0
     for char in text.lower():
@@ -136,7 +188,7 @@ def decode(text: str) -> bytes | None:
         if digit is None:
             return None
         value = value << 5 | digit
-    return value.to_bytes(_TOKEN_BYTES, "big") if value < 1 << 8 * _TOKEN_BYTES else None
+    return value.to_bytes(length, "big") if value < 1 << 8 * length else None
 
 
 def _associated(role: Role, domain: str) -> list[bytes]:

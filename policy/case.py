@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from aliasing.address import Address
 from aliasing.correspondence import Correspondence, Direction
 from aliasing.message import Message, MessageError
+from policy.files.findings import Findings
 
 
 class AddressState(StrEnum):
@@ -36,6 +37,18 @@ class PolicySettings:
     rate_orders_factor: int = 5
     rate_base: int = 600
     critical_per_order_and_day: int = 3
+    signatures: str = "refuse"
+    """"refuse": a signed message comes back; "remove": its detached signature is taken off."""
+    metadata: str = "scrub"
+    """"scrub": what attachments say of their authors, places and programs is taken out; "keep"."""
+    addresses_in_files: str = "refuse"
+    """"refuse": a file whose text shows a party's address comes back; "note": it passes and the ledger says so."""
+    links: str = "unlink"
+    """"unlink": links in HTML lose their target; "keep"."""
+    redact: tuple[str, ...] = ()
+    """What else is taken out of texts: "addresses" (anybody's), "phones", "links"."""
+    footer: bool = True
+    """Whether messages end with the relay's own lines and links."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +69,8 @@ class Facts:
     last_buyer_message_at: datetime | None = None
     replies_to_buyer: bool = False
     """In-Reply-To or References names a message of the buyer in this correspondence."""
+    originals: Mapping[bytes, bytes] = field(default_factory=dict)
+    """Ids of ours that the message refers to -> the ids under which the reader's mailbox knows those messages."""
     sent_today: int = 0
     orders_last_30_days: int = 0
     critical_today: int = 0
@@ -93,5 +108,7 @@ class Case:
     """The one address in the one From field; None when there is no such thing."""
     solicited: bool = False
     critical: bool = False
+    files: Mapping[str, Findings] = field(default_factory=dict)
+    """Part.path -> what its attachment was found to be."""
 
 

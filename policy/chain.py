@@ -6,10 +6,11 @@ Order matters: identity comes before everything that tells of an order, so that 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from policy.case import Case
 from policy.rules import (
+    addresses_in_files,
     attachments,
     authorised,
     blocklist,
@@ -29,7 +30,7 @@ Rule = Callable[[Case], Verdict]
 ENVELOPE_RULES: Sequence[tuple[str, Rule]] = (
     ("network", network.check),
 )
-MESSAGE_RULES: Sequence[tuple[str, Rule]] = (
+WRITER_RULES: Sequence[tuple[str, Rule]] = (
     ("structure", structure.check),
     ("loop", loop.check),
     ("authorised", authorised.check),
@@ -38,8 +39,13 @@ MESSAGE_RULES: Sequence[tuple[str, Rule]] = (
     ("unsolicited", unsolicited.check),
     ("critical-cap", critical_cap.check),
     ("rate", rate.check),
-    ("attachments", attachments.check),
 )
+FILE_RULES: Sequence[tuple[str, Rule]] = (
+    ("attachments", attachments.check),
+    ("addresses-in-files", addresses_in_files.check),
+)
+MESSAGE_RULES = (*WRITER_RULES, *FILE_RULES)
+"""Files are opened, which costs, only where the rules before them pass."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +60,13 @@ class Decision:
     """What a rule raised, for the log; the verdict is then a deferral, never a pass."""
 
 
-def decide(case: Case, rules: Sequence[tuple[str, Rule]]) -> Decision:
-    """Ask the rules in order until one does not pass."""
+def decide(case: Case, rules: Sequence[tuple[str, Rule]], *, ask_all: bool = False) -> Decision:
+    """Ask the rules in order until one does not pass; with `ask_all` the others as well, for a dry run.
+
+    What cannot be read as a message is beyond the rules that look into it.
+    """
     ran: list[tuple[str, Verdict]] = []
+    first: Decision | None = None
     for index, (name, check) in enumerate(rules):
         error = None
         try:
@@ -64,6 +74,8 @@ def decide(case: Case, rules: Sequence[tuple[str, Rule]]) -> Decision:
         except Exception as raised:
             verdict, error = refuse(Status.INTERNAL, f"the rule raised {type(raised).__name__}"), raised
         ran.append((name, verdict))
-        if not verdict.passes:
-            return Decision(verdict, name, tuple(ran), tuple(name for name, _ in rules[index + 1 :]), error)
-    return Decision(PASS, None, tuple(ran))
+        if not verdict.passes and first is None:
+            first = Decision(verdict, name, (), tuple(name for name, _ in rules[index + 1 :]), error)
+            if not ask_all or case.message is None:
+                return replace(first, ran=tuple(ran))
+    return replace(first, ran=tuple(ran), not_run=()) if first else Decision(PASS, None, tuple(ran))

@@ -13,6 +13,7 @@ class Status(Enum):
     """name = (SMTP code, enhanced code). A test holds each name against every catalogue."""
 
     ACCEPTED = (250, "2.6.0")
+    ACTION_DONE = (250, "2.0.0")
     # who and where, answered at RCPT TO
     NO_SUCH_ALIAS = (550, "5.1.1")  # RFC 3463 3.2; the same for forged, unknown and erased
     NOT_OUR_DOMAIN = (550, "5.7.1")  # we relay for our own domains only
@@ -31,8 +32,15 @@ class Status(Enum):
     # what is sent
     ATTACHMENT_TYPE = (550, "5.7.1")
     ATTACHMENT_CONTENT = (550, "5.7.1")
+    ATTACHMENT_NAME = (550, "5.7.1")
+    ATTACHMENT_ACTIVE = (550, "5.7.1")  # macros, scripts, embedded files, what is fetched when opened
+    ATTACHMENT_MIXED = (550, "5.7.1")  # a polyglot
+    ATTACHMENT_LOCKED = (550, "5.7.1")
+    ATTACHMENT_UNREADABLE = (550, "5.6.0")
     ATTACHMENTS_TOO_BIG = (552, "5.3.4")
     CONTAINER = (550, "5.7.1")
+    SIGNED = (550, "5.7.1")
+    ADDRESS_IN_FILE = (550, "5.7.1")
     BROKEN = (550, "5.6.0")
     TOO_COMPLEX = (552, "5.3.4")
     LOOP = (554, "5.4.6")  # RFC 3463 3.5: routing loop detected

@@ -1,6 +1,6 @@
 """The story of one message, from the end of its data to the answer. Read this first.
 
-    the bytes -> a Message -> for each recipient: facts, verdict, rewriting, egress check
+    the bytes -> a Letter -> for each recipient: facts, then its passage (rules, rewriting, egress check)
               -> one answer for the whole transaction -> one durable commit -> out to the queue
 
 Whatever goes wrong is a 4xx; a 250 is given only after the ledger's fsync.
@@ -12,30 +12,28 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from typing import TypeVar
 
-from aliasing.address import Address, single_mailbox
+from aliasing.address import Address
 from aliasing.correspondence import Direction, Side
-from aliasing.leaks import find_leaks
-from aliasing.message import Message, MessageError
-from aliasing.rewrite import Threads, message_ids, original_id, outgoing_id, rewrite
-from aliasing.token import OpenedAlias
-from policy.automatic import is_automatic
-from policy.case import AddressState, Case, Facts, PolicySettings
-from policy.chain import MESSAGE_RULES, Decision, decide
+from aliasing.message import Message
+from aliasing.rewrite import Threads, message_ids, original_id, outgoing_id
+from aliasing.token import OpenedAction, OpenedAlias
+from policy.case import AddressState, Facts, PolicySettings
+from policy.chain import WRITER_RULES, Decision, decide
 from policy.rules.attachments import attachments
 from policy.status import Status
-from policy.subject import is_critical
 from policy.verdict import PASS, Kind, Reply, Verdict, refuse
 from relay import maillog, texts
 from relay.dsn.notices import Notices
 from relay.dsn.receive import understand
 from relay.errors import LedgerError, Overtaken, StorageFailed, StorageFull
+from relay.examiner import Examiner
 from relay.ledger import Ledger
+from relay.passage import Letter, Passage, files_of, make_case, pass_through, read
 from relay.queue.runner import Runner
 from relay.records import LedgerEntry, OutcomeKind, Ruling, State, new_id
 
@@ -43,6 +41,7 @@ BIG_BYTES = 128 * 1024
 """Above this, parsing and rewriting leave the event loop for a thread."""
 MAX_OVERTAKEN = 20
 """How often a message is judged again because others of its correspondence were committed first."""
+_STATES = {Kind.PASS: State.QUEUED, Kind.HOLD: State.HELD, Kind.REFUSE: State.REFUSED, Kind.DEFER: State.REFUSED}
 T = TypeVar("T")
 
 
@@ -56,6 +55,8 @@ class Transaction:
     recipients: tuple[OpenedAlias, ...]
     returns: tuple[int, ...]
     """Deliveries whose return paths were among the recipients."""
+    actions: tuple[OpenedAction, ...]
+    """What sealed action addresses among the recipients ask for."""
     received_at: datetime
     data: bytes = field(repr=False)
 
@@ -69,45 +70,45 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class _Letter:
-    """The message as read once for all recipients, or why it cannot be."""
-
-    message: Message | None
-    problem: MessageError | None = None
-    header_from: Address | None = None
-    subject: str = ""
-    dated_at: datetime | None = None
-    automatic: bool = False
-
-
-@dataclass(frozen=True)
 class _Judged:
     """One recipient's fate: `outgoing` is what will leave, `evidence` what was stopped at the door."""
 
     recipient: OpenedAlias
     facts: Facts
     state: State
-    decision: Decision
+    passage: Passage
     solicited: bool = False
     critical: bool = False
     id: str = field(default_factory=new_id)
-    outgoing: Message | None = None
     evidence: bytes | None = field(default=None, repr=False)
+
+    @property
+    def decision(self) -> Decision:
+        return self.passage.decision
 
     @property
     def verdict(self) -> Verdict:
         return self.decision.verdict
 
 
+@dataclass(frozen=True)
+class _Done:
+    """The answer to one sealed action."""
+
+    verdict: Verdict
+    language: str
+
+
 class Acceptor:
     """accept() with what it needs; one instance a process."""
 
     def __init__(self, ledger: Ledger, settings: PolicySettings, runner: Runner, notices: Notices,
-                 clock: Callable[[], datetime], language: str) -> None:
+                 examiner: Examiner, clock: Callable[[], datetime], language: str) -> None:
         self._ledger = ledger
         self._settings = settings
         self._runner = runner
         self._notices = notices
+        self._examiner = examiner
         self._clock = clock
         self._language = language
 
@@ -126,10 +127,11 @@ class Acceptor:
             return self._say(Reply(Status.INTERNAL))
 
     async def _accept(self, transaction: Transaction) -> Answer:
-        letter = await _off_loop(transaction.data, partial(_read, transaction.data))
+        letter = await _off_loop(transaction.data, partial(read, transaction.data))
         if letter.message is not None:
             for number in transaction.returns:
                 await self._take_back(number, letter.message, transaction)
+        done = [await self._act(action, letter, transaction) for action in transaction.actions]
         for _ in range(MAX_OVERTAKEN):
             judged = _one_answer([await self._judge(letter, recipient, transaction)
                                   for recipient in transaction.recipients])
@@ -137,7 +139,7 @@ class Acceptor:
             with suppress(Overtaken):  # another message changed what the verdict rested on: judge again
                 await self._keep(entries)
                 self._log(entries)
-                return self._answer(judged)
+                return self._answer(judged, done)
         return self._say(Reply(Status.INTERNAL))
 
     async def _keep(self, entries: Sequence[LedgerEntry]) -> None:
@@ -148,53 +150,63 @@ class Acceptor:
                 self._ledger.commit(entries, self._clock(), lease_s=self._runner.lease_s))
             self._runner.offer([delivery for delivery in deliveries if delivery.attempts])
 
-    async def _judge(self, letter: _Letter, recipient: OpenedAlias, transaction: Transaction) -> _Judged:
+    async def _judge(self, letter: Letter, recipient: OpenedAlias, transaction: Transaction) -> _Judged:
         """Facts, rules and, when they pass, the message as its reader will see it."""
         direction = Direction.toward(Side(recipient.role))
         now = self._clock()
-        facts = await self._ledger.facts(recipient.correspondence, direction, now)
+        facts = await self._facts(letter, recipient.correspondence, direction, now)
+        case = make_case(letter, facts, client=transaction.client, reverse_path=transaction.reverse_path,
+                         settings=self._settings, blocks=await self._ledger.relay_blocks(), now=now, files={})
+        judged = _Judged(recipient, facts, State.QUEUED, Passage(Decision(PASS, None, ())), case.solicited,
+                         case.critical)
+        if letter.message is not None and letter.header_from and _is_own_alias(recipient, facts, letter, transaction):
+            return replace(judged, state=State.SELF)
+        if letter.message is not None and (letter.automatic or transaction.reverse_path is None):
+            return replace(judged, state=State.AUTO)
+        files = files_of(letter)
+        if files and decide(case, WRITER_RULES).verdict.passes:
+            scrub = self._settings.metadata == "scrub"
+            case = replace(case, files=await self._examiner.examine(files, scrub=scrub))
+        threads = Threads(judged.id, transaction.received_at, facts.originals)
+        passage = await _off_loop(transaction.data, partial(pass_through, case, threads))
+        if passage.decision.error is not None:
+            maillog.rule_failed(transaction.trace, passage.decision.rule or "", passage.decision.error)
+        if passage.leaks:
+            maillog.leak_stopped(transaction.trace, judged.id, ", ".join(passage.leaks))
+        evidence = transaction.data if passage.leaks else None
+        return replace(judged, passage=passage, evidence=evidence, state=_STATES[passage.decision.verdict.kind])
+
+    async def _facts(self, letter: Letter, correspondence: int, direction: Direction, now: datetime) -> Facts:
+        facts = await self._ledger.facts(correspondence, direction, now)
         if facts is None:
             raise LedgerError("a correspondence was erased between RCPT and the end of data")
-        message = letter.message
-        originals: dict[bytes, bytes] = {}
-        replies_to_buyer = False
-        if message is not None:
-            originals, replies_to_buyer = await self._ledger.originals(
-                facts.correspondence, direction, message_ids(message, "in-reply-to", "references"))
-        facts = replace(facts, replies_to_buyer=replies_to_buyer)
-        solicited = direction is Direction.TO_BUYER and self._is_solicited(facts, now)
-        critical = message is not None and direction is Direction.TO_BUYER and is_critical(
-            letter.subject, [text for texts_ in self._settings.critical_subjects.values() for text in texts_],
-            self._settings.subject_markers)
-        judged = _Judged(recipient, facts, State.QUEUED, Decision(PASS, None, ()), solicited, critical)
-        if message is not None and letter.header_from and _is_own_alias(recipient, facts, letter, transaction):
-            return replace(judged, state=State.SELF)
-        if message is not None and (letter.automatic or transaction.reverse_path is None):
-            return replace(judged, state=State.AUTO)
-        case = Case(client=transaction.client, reverse_path=transaction.reverse_path, facts=facts,
-                    settings=self._settings, blocks=await self._ledger.relay_blocks(), now=now, message=message,
-                    problem=letter.problem, header_from=letter.header_from, solicited=solicited, critical=critical)
-        decision = await _off_loop(transaction.data, partial(decide, case, MESSAGE_RULES))
-        if decision.error is not None:
-            maillog.rule_failed(transaction.trace, decision.rule or "", decision.error)
-        judged = replace(judged, decision=decision)
-        if not decision.verdict.passes:
-            return replace(judged, state=State.HELD if decision.verdict.kind is Kind.HOLD else State.REFUSED)
-        assert message is not None, "the structure rule passes nothing unreadable"
-        threads = Threads(judged.id, transaction.received_at, originals)
-        return await _off_loop(transaction.data, partial(_rewrite_safely, judged, message, threads, transaction))
+        if letter.message is None:
+            return facts
+        originals, replies_to_buyer = await self._ledger.originals(
+            facts.correspondence, direction, message_ids(letter.message, "in-reply-to", "references"))
+        return replace(facts, originals=originals, replies_to_buyer=replies_to_buyer)
 
-    def _is_solicited(self, facts: Facts, now: datetime) -> bool:
-        """A reply to any message of the buyer here; or, for clients that drop the thread fields, one soon after."""
-        last = facts.last_buyer_message_at
-        return facts.replies_to_buyer or (last is not None and now - last <= self._settings.reply_window)
+    async def _act(self, action: OpenedAction, letter: Letter, transaction: Transaction) -> _Done:
+        """What a sealed action address asks for, if it is its own party who asks, and no machine in their place."""
+        side = Side(action.actor)
+        facts = await self._ledger.facts(action.correspondence, Direction.toward(side.other), self._clock())
+        if facts is None or letter.automatic or not _is_authorised(facts, letter):
+            maillog.action_refused(transaction.trace, action.action)
+            return _Done(refuse(Status.NOT_AUTHORISED), self._language)
+        language = facts.correspondence.parties[side].language
+        if not await self._ledger.act(action, self._clock()):
+            return _Done(refuse(Status.NO_SUCH_ALIAS), language)
+        maillog.action_done(transaction.trace, action.message, action.action, facts.correspondence.parties[side].id)
+        what = texts.text(language, f"footer.{action.action.replace('-', '_')}")
+        return _Done(Verdict(Kind.PASS, Reply(Status.ACTION_DONE, {"what": what})), language)
 
-    def _entry(self, judged: _Judged, letter: _Letter, transaction: Transaction) -> LedgerEntry:
+    def _entry(self, judged: _Judged, letter: Letter, transaction: Transaction) -> LedgerEntry:
         reply = judged.verdict.reply
         facts, message = judged.facts, letter.message
         language = facts.correspondence.parties[facts.direction.writer].language
         original = original_id(message) if message else None
-        content = judged.outgoing.raw if judged.outgoing else judged.evidence
+        outgoing = judged.passage.outgoing
+        content = outgoing.raw if outgoing else judged.evidence
         if judged.state is State.AUTO and _is_authorised(facts, letter):
             content = transaction.data
         return LedgerEntry(
@@ -204,7 +216,7 @@ class Acceptor:
             attachments=len(attachments(message)) if message else 0, rule=judged.decision.rule, reply=reply,
             reply_text=texts.explain(reply, language) if reply else "",
             rulings=tuple(Ruling(rule, verdict) for rule, verdict in judged.decision.ran),
-            not_run=judged.decision.not_run,
+            not_run=judged.decision.not_run, notes=judged.passage.notes,
             solicited=judged.solicited, critical=judged.critical and not judged.solicited,
             critical_today=facts.critical_today, original_id=original,
             outgoing_id=outgoing_id(facts.correspondence, original or judged.id.encode()), content=content)
@@ -222,8 +234,11 @@ class Acceptor:
         await self._ledger.record_dsn(about, received.outcome, self._clock(), action=received.action, notice=notice)
         maillog.dsn_received(about.trace, about.message, received.action, received.outcome.code)
 
-    def _answer(self, judged: Sequence[_Judged]) -> Answer:
+    def _answer(self, judged: Sequence[_Judged], done: Sequence[_Done]) -> Answer:
         worst = _worst(judged)
+        for one in sorted(done, key=lambda one: one.verdict.passes) if worst is None else ():
+            if one.verdict.reply is not None:
+                return self._say(one.verdict.reply, one.language)
         if worst is None or worst.verdict.reply is None:
             return self._say(Reply(Status.ACCEPTED))
         facts = worst.facts
@@ -245,31 +260,7 @@ class Acceptor:
                                  parties[entry.direction.reader].id, entry.size)
 
 
-def _read(data: bytes) -> _Letter:
-    """Parse once for all recipients. What cannot be parsed is for the structure rule to refuse."""
-    try:
-        message = Message.parse(data)
-    except MessageError as problem:
-        return _Letter(None, problem)
-    found = message.all("from")
-    header_from = single_mailbox(found[0].value.decode("utf-8", "replace")) if len(found) == 1 else None
-    return _Letter(message, None, header_from, message.subject, _date(message), is_automatic(message))
-
-
-def _date(message: Message) -> datetime | None:
-    """When the writer's client says it was written; None when it says nothing readable."""
-    found = message.field("date")
-    try:
-        date = parsedate_to_datetime(found.text) if found else None
-        if date is None:
-            return None
-        date = date if date.tzinfo else date.replace(tzinfo=UTC)
-        return date if abs(date.timestamp()) < 2**33 else None
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-
-
-def _is_own_alias(recipient: OpenedAlias, facts: Facts, letter: _Letter, transaction: Transaction) -> bool:
+def _is_own_alias(recipient: OpenedAlias, facts: Facts, letter: Letter, transaction: Transaction) -> bool:
     """A reply-all names the writer's own alias beside the counterpart's: recorded, not delivered back."""
     assert letter.header_from is not None
     if letter.header_from.key not in facts.reader_addresses or letter.header_from.key in facts.writer_addresses:
@@ -278,23 +269,9 @@ def _is_own_alias(recipient: OpenedAlias, facts: Facts, letter: _Letter, transac
                for other in transaction.recipients)
 
 
-def _is_authorised(facts: Facts, letter: _Letter) -> bool:
+def _is_authorised(facts: Facts, letter: Letter) -> bool:
     return letter.header_from is not None and (
         facts.writer_addresses.get(letter.header_from.key) is AddressState.AUTHORISED)
-
-
-def _rewrite_safely(judged: _Judged, message: Message, threads: Threads, transaction: Transaction) -> _Judged:
-    """Rewrite, then look at the result with other eyes: with a real address still in it, it does not leave."""
-    facts = judged.facts
-    outgoing = rewrite(message, facts.correspondence, facts.direction, threads)
-    leaks = find_leaks(outgoing, (secret for secret, _ in facts.correspondence.secrets()))
-    if not leaks:
-        return replace(judged, outgoing=outgoing)
-    where = ", ".join(leak.place for leak in leaks)
-    maillog.leak_stopped(transaction.trace, judged.id, where)
-    verdict = refuse(Status.WOULD_LEAK, where, where=where, order=facts.order)
-    ran = (*judged.decision.ran, ("egress", verdict))
-    return replace(judged, state=State.REFUSED, decision=Decision(verdict, "egress", ran), evidence=transaction.data)
 
 
 def _worst(judged: Sequence[_Judged]) -> _Judged | None:
@@ -313,8 +290,8 @@ def _one_answer(judged: list[_Judged]) -> list[_Judged]:
     if worst is None:
         return judged
     verdict = refuse(Status.COMPANION_REFUSED, worst.decision.rule or "")
-    return [replace(one, state=State.REFUSED, outgoing=None,
-                    decision=Decision(verdict, "companion", (*one.decision.ran, ("companion", verdict))))
+    return [replace(one, state=State.REFUSED, passage=Passage(
+                Decision(verdict, "companion", (*one.decision.ran, ("companion", verdict)))))
             if one.verdict.passes else one for one in judged]
 
 

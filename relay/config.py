@@ -227,6 +227,12 @@ class PolicySection(_Section):
     rate_base: int = Field(default=600, ge=0)
     rate_orders_factor: int = Field(default=5, ge=0)
     critical_per_order_and_day: int = Field(default=3, ge=0)
+    footer: bool = True
+    links: Literal["unlink", "keep"] = "unlink"
+    redact: list[Literal["addresses", "phones", "links"]] = []
+    metadata: Literal["scrub", "keep"] = "scrub"
+    addresses_in_files: Literal["refuse", "note"] = "refuse"
+    signatures: Literal["refuse", "remove"] = "refuse"
 
     @field_validator("order_pattern")
     @classmethod
@@ -255,6 +261,12 @@ class PolicySection(_Section):
             rate_orders_factor=self.rate_orders_factor,
             rate_base=self.rate_base,
             critical_per_order_and_day=self.critical_per_order_and_day,
+            footer=self.footer,
+            links=self.links,
+            redact=tuple(self.redact),
+            metadata=self.metadata,
+            addresses_in_files=self.addresses_in_files,
+            signatures=self.signatures,
         )
 
 

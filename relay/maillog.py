@@ -36,6 +36,15 @@ def recorded(trace: str, message: str, state: str) -> None:
     log.get().info("recorded", trace=trace, message=message, state=state)
 
 
+def action_done(trace: str, message: str, action: str, party: str) -> None:
+    """A sealed action address was written to by the party that it was sealed for."""
+    log.get().info("action-done", trace=trace, message=message, action=action, party=party)
+
+
+def action_refused(trace: str, action: str) -> None:
+    log.get().info("action-refused", trace=trace, action=action)
+
+
 def rule_failed(trace: str, rule: str, error: BaseException) -> None:
     log.get().error("rule-failed", trace=trace, rule=rule, error=error)
 

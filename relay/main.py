@@ -25,6 +25,7 @@ from relay.config import Config
 from relay.dns import DnsResolver
 from relay.dsn.notices import Notices
 from relay.errors import KeyRingFileError, TradepostError, UsageError
+from relay.examiner import PR_SET_PDEATHSIG, Examiner
 from relay.ledger.opened import open_ledger, release_leases, sweep_spool
 from relay.ledger.sqlite import SqliteLedger
 from relay.queue.runner import Runner
@@ -37,8 +38,6 @@ from relay.transmit.route import Hop, Router
 STOP_S = 8.0
 """How long what is under way may take once told to stop; systemd and operators count on ten seconds in all."""
 WATCH_S = 1.0
-PR_SET_PDEATHSIG = 1
-"""prctl(2): the signal that a process gets when its parent dies."""
 
 
 def serve(config: Config) -> int:
@@ -121,6 +120,7 @@ class Daemon:
         self._config = config
         self._sockets = sockets
         self._clock = clock
+        self._examiner = Examiner()
         self._status = 0
 
     async def run(self) -> int:
@@ -153,6 +153,7 @@ class Daemon:
                         await asyncio.wait_for(asyncio.shield(queue), STOP_S)
                 queue.cancel()
         finally:
+            self._examiner.close()
             ledger.close()
         maillog.stopped()
         return self._status
@@ -182,7 +183,8 @@ class Daemon:
             max_size=int(config.policy.max_size), max_recipients=config.policy.max_recipients,
             language=config.relay.language, tls=tls.server_context(certificate, key), keys=ledger.keys,
             ledger=ledger, settings=settings, clock=self._clock,
-            acceptor=Acceptor(ledger, settings, runner, self._notices(), self._clock, config.relay.language))
+            acceptor=Acceptor(ledger, settings, runner, self._notices(), self._examiner, self._clock,
+                              config.relay.language))
 
     async def _watch(self, ledger: SqliteLedger, stop: asyncio.Event) -> None:
         """Each second: a broken ledger ends the process (systemd starts it anew), a rotated ring is read."""

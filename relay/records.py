@@ -85,6 +85,8 @@ class LedgerEntry:
     rulings: tuple[Ruling, ...] = ()
     not_run: tuple[str, ...] = ()
     """Rules that were not asked, because an earlier one had said no."""
+    notes: tuple[str, ...] = ()
+    """What was taken out of the message on its way, in words."""
     solicited: bool = False
     critical: bool = False
     critical_today: int = 0

@@ -12,7 +12,13 @@ from relay.demo.world import BUYER, SELLER, STRANGER, World
 from relay.ledger.registry import NewParty, OrderRow
 
 ORDERS = ("404-1234567-7654321", "404-1234567-7654322")
-PDF = b"%PDF-1.4\r\n1 0 obj<</Type/Catalog>>endobj\r\ntrailer<</Root 1 0 R>>\r\n%%EOF\r\n"
+PDF = (
+    b"%PDF-1.4\r\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\r\n"
+    b"2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\r\n"
+    b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 100]/Resources<<>>>>endobj\r\nxref\r\n"
+    b"0 4\r\n0000000000 65535 f\r\n0000000010 00000 n\r\n0000000054 00000 n\r\n0000000104 00000 n\r\n"
+    b"trailer<</Root 1 0 R/Size 4>>\r\nstartxref\r\n182\r\n%%EOF\r\n"
+)
 PROGRAM = b"MZ\x90\x00\x03\x00\x00\x00This program cannot be run in DOS mode.\x00\x00"
 CRITICAL = "Información adicional necesaria"
 

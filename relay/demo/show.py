@@ -17,7 +17,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from aliasing.message import decode_words
+from aliasing.encodings import decode_words
 from relay.demo.scenes import ORDERS, Scene, mint, play
 from relay.demo.world import BUYER, SELLER, STRANGER, World
 from relay.ledger.registry import OrderRow

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 
 from aliasing.address import Address
-from aliasing.message import Field, encode_transfer, encode_words
+from aliasing.encodings import encode_transfer, encode_words
+from aliasing.message import Field
 from aliasing.rewrite import mailbox
 from relay import texts
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from aliasing.correspondence import Correspondence, Direction
+from aliasing.token import OpenedAction
 from policy.case import Facts, RelayBlocks
 from relay.records import Delivery, DeliveryKind, LedgerEntry, Outcome
 
@@ -84,6 +85,10 @@ class Ledger(Protocol):
 
     async def returned(self, number: int) -> ReturnedDelivery | None:
         """The delivery that a return path was sealed for."""
+        ...
+
+    async def act(self, action: OpenedAction, now: datetime) -> bool:
+        """Do what a sealed action asks for, once however often it is asked; False when its message is unknown."""
         ...
 
     async def record_dsn(self, about: ReturnedDelivery, outcome: Outcome, now: datetime, *,

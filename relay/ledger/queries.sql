@@ -44,6 +44,28 @@ SELECT count(*) FROM message WHERE correspondence_id = ? AND critical = 1 AND re
 SELECT public_id, direction, state, key_sealed, original_id_sealed FROM message
 WHERE outgoing_id = ? AND correspondence_id = ? AND state <> 'refused' LIMIT 1;
 
+-- name: message_of
+-- The message that a sealed action is about, with the numbers of its parties.
+SELECT m.id, c.seller_id, c.buyer_id FROM message m JOIN correspondence c ON c.id = m.correspondence_id
+WHERE m.public_id = ? AND m.correspondence_id = ?;
+
+-- name: report
+UPDATE message SET reported_at = ? WHERE id = ? AND reported_at IS NULL;
+
+-- name: no_answer_needed
+-- A newer message of the buyer goes on waiting.
+UPDATE correspondence SET waiting_message_id = NULL WHERE id = ? AND waiting_message_id = ?;
+
+-- name: stop_unsolicited
+INSERT INTO block (scope, party_id, kind, counterpart_id, reason, created_at)
+SELECT 'buyer', :buyer, 'unsolicited', :seller, 'by mail', :at
+WHERE NOT EXISTS (SELECT 1 FROM block WHERE party_id = :buyer AND kind = 'unsolicited'
+                  AND counterpart_id IS :seller AND removed_at IS NULL);
+
+-- name: registry_changed
+-- What the daemons keep in memory is stale.
+UPDATE revision SET value = value + 1 WHERE name = 'registry';
+
 -- name: insert_message
 INSERT INTO message (public_id, trace, correspondence_id, direction, channel, state, rule, status, received_at,
                      dated_at, size, attachments, solicited, critical, outgoing_id, key_sealed, subject_sealed,

@@ -15,7 +15,7 @@ from typing import Any
 
 from aliasing.address import Address
 from aliasing.correspondence import Correspondence, Direction, Party, Side
-from aliasing.token import Role
+from aliasing.token import Action, OpenedAction, Role
 from policy.case import AddressState, Facts, RelayBlocks
 from relay.durable import write_durably
 from relay.errors import LedgerError, Overtaken, StorageFailed, StorageFull
@@ -227,6 +227,26 @@ class SqliteLedger:
 
         await self._writer.submit(work)
 
+    async def act(self, action: OpenedAction, now: datetime) -> bool:
+        def work(connection: Connection) -> bool:
+            correspondence = signed(action.correspondence)
+            row = connection.execute(SQL["message_of"], (action.message, correspondence)).fetchone()
+            if row is None:
+                return False
+            if action.action is Action.REPORT:
+                connection.execute(SQL["report"], (now.timestamp(), row["id"]))
+            elif action.action is Action.NO_ANSWER:
+                connection.execute(SQL["no_answer_needed"], (correspondence, row["id"]))
+            else:
+                seller = row["seller_id"] if action.action is Action.STOP_SELLER else None
+                connection.execute(SQL["stop_unsolicited"], {
+                    "buyer": row["buyer_id"], "seller": seller, "at": now.timestamp()})
+                connection.execute(SQL["registry_changed"])
+            self._insert_event(connection, now, row["id"], None, "action", action.action, action.actor)
+            return True
+
+        return await self._writer.submit(work)
+
     # -- pieces --------------------------------------------------------------------------------------------
 
     def _forget_if_stale(self) -> None:
@@ -330,6 +350,9 @@ class SqliteLedger:
         at = entry.received_at.timestamp()
         connection.execute(SQL["insert_event"], (
             at, number, None, None, "verdict", entry.rule or "pass", json.dumps(verdicts), None))
+        if entry.notes:
+            connection.execute(SQL["insert_event"], (
+                at, number, None, None, "cleaned", "", json.dumps(entry.notes, ensure_ascii=False), None))
         correspondence = signed(entry.correspondence.number)
         if entry.state in _FORWARDED:
             if entry.direction is Direction.TO_SELLER:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from aliasing.address import Address
 from aliasing.correspondence import Direction, Side
-from aliasing.token import OpenedAlias, Role, open_alias
+from aliasing.token import OpenedAction, OpenedAlias, Role, open_alias
 from policy.case import Case, PolicySettings
 from policy.chain import ENVELOPE_RULES, decide
 from policy.status import Status
@@ -52,8 +52,8 @@ class Service:
     _accepting: set[asyncio.Task[Answer]] = field(default_factory=set)
 
     async def recipient(self, address: Address, client: IPv4Address | IPv6Address,
-                        reverse_path: Address | None) -> OpenedAlias | int | str:
-        """What RCPT TO names: an alias, a delivery whose return path it is, or the reply that refuses it.
+                        reverse_path: Address | None) -> OpenedAlias | OpenedAction | int | str:
+        """What RCPT TO names: an alias, a sealed action, a delivery whose return path it is, or the refusal.
 
         Forged, unknown and erased aliases get the same words; a forged one costs no look at the ledger.
         """
@@ -63,8 +63,10 @@ class Service:
         if alias is None and self.keys.refresh():  # minted with a key that was made a moment ago
             alias = open_alias(self.keys.ring, address)
         if alias is None:
-            delivery = self.keys.ring.open(Role.RETURN, address.domain, address.local)
-            return delivery if delivery is not None else self._refusal(Reply(Status.NO_SUCH_ALIAS))
+            ring = self.keys.ring
+            found = ring.open_action(address.domain, address.local)
+            delivery = ring.open(Role.RETURN, address.domain, address.local) if found is None else None
+            return found or (delivery if delivery is not None else self._refusal(Reply(Status.NO_SUCH_ALIAS)))
         now = self.clock()
         try:
             facts = await self.ledger.facts(alias.correspondence, Direction.toward(Side(alias.role)), now)

@@ -17,7 +17,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from aiosmtpd.smtp import SMTP, TLSSetupException
 
 from aliasing.address import Address, AddressError
-from aliasing.token import OpenedAlias
+from aliasing.token import OpenedAction, OpenedAlias
 from relay import maillog
 from relay.accept import Transaction
 from relay.receive.service import Service
@@ -51,10 +51,20 @@ class _Envelope:
     utf8: bool = False
     recipients: list[OpenedAlias] = field(default_factory=list)
     returns: list[int] = field(default_factory=list)
+    actions: list[OpenedAction] = field(default_factory=list)
+
+    def add(self, found: OpenedAlias | OpenedAction | int) -> None:
+        """A recipient, once however often it is named."""
+        if isinstance(found, OpenedAlias):
+            self.recipients += [found] if found not in self.recipients else []
+        elif isinstance(found, OpenedAction):
+            self.actions += [found] if found not in self.actions else []
+        else:
+            self.returns += [found] if found not in self.returns else []
 
     @property
     def count(self) -> int:
-        return len(self.recipients) + len(self.returns)
+        return len(self.recipients) + len(self.returns) + len(self.actions)
 
 
 class _Hangup(Exception):  # noqa: N818 - ends a session, with its last words
@@ -297,12 +307,8 @@ class ReceivingSession(SMTP):
         except AddressError:
             return await self._bad("501 5.1.3 Not a valid recipient address")
         found = await self.service.recipient(address, self.client, self._mail.reverse_path)
-        if isinstance(found, OpenedAlias):
-            if found not in self._mail.recipients:
-                self._mail.recipients.append(found)
-        elif isinstance(found, int):
-            if found not in self._mail.returns:
-                self._mail.returns.append(found)
+        if not isinstance(found, str):
+            self._mail.add(found)
         else:
             self._junk += 1
             maillog.rcpt_refused(str(self.client), found[:9])
@@ -330,7 +336,7 @@ class ReceivingSession(SMTP):
             return await self.push("550 5.6.0 A bare CR, LF or NUL in the message (RFC 5321 2.3.8)")
         transaction = Transaction(
             trace=new_id(), client=self.client, reverse_path=mail.reverse_path, recipients=tuple(mail.recipients),
-            returns=tuple(mail.returns), received_at=datetime.now(UTC), data=data)
+            returns=tuple(mail.returns), actions=tuple(mail.actions), received_at=datetime.now(UTC), data=data)
         self._in_accept = True
         try:
             answer = await self.service.accept(transaction)

@@ -3,18 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import crlf
 
-from aliasing.message import (
-    MAX_DEPTH,
-    MAX_PARTS,
-    Field,
-    Message,
-    MessageError,
-    decode_transfer,
-    decode_words,
-    encode_transfer,
-    encode_words,
-    parse_parameters,
-)
+from aliasing.encodings import decode_transfer, decode_words, encode_transfer, encode_words, parse_parameters
+from aliasing.message import MAX_DEPTH, MAX_PARTS, Edits, Field, Message, MessageError
 
 NESTED = crlf("""From: a@x.example
 Content-Type: multipart/mixed; boundary="outer"
@@ -57,7 +47,7 @@ def test_the_tree_over_the_bytes() -> None:
 def test_replacing_one_body_leaves_every_other_byte() -> None:
     message = Message.parse(NESTED)
     part = message.root.parts[0].parts[0]
-    new = message.replace(bodies={part: b"other"})
+    new = message.edit(Edits(bodies={part: b"other"}))
     assert new.raw == NESTED.replace(message.body(part), b"other")
 
 
@@ -97,10 +87,11 @@ def test_limits_are_errors_of_size() -> None:
         assert caught.value.too_big
 
 
-def test_a_line_that_is_no_field_is_an_error_of_form() -> None:
-    with pytest.raises(MessageError) as caught:
-        Message.parse(b"From: a@x.example\r\nnonsense\r\n\r\n")
-    assert not caught.value.too_big
+def test_a_line_that_is_no_field_begins_the_body_and_nothing_is_lost() -> None:
+    message = Message.parse(b"From ana Tue\r\nFrom: a@x.example\r\nnonsense\r\n\r\nmore\r\n")
+    assert [field.name for field in message.fields] == ["from"]
+    assert message.body(message.root) == b"nonsense\r\n\r\nmore\r\n"
+    assert message.root.ragged
 
 
 def test_a_header_value_cannot_smuggle_a_field() -> None:

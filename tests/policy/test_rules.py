@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+import filemaker as made
 import pytest
 from support import BUYER, SELLER, correspondence, crlf, message
 
@@ -19,6 +18,8 @@ from aliasing.token import Role
 from policy import chain
 from policy.automatic import is_automatic
 from policy.case import AddressState, Case, Facts, PolicySettings, RelayBlocks
+from policy.files import Findings, Problem
+from policy.files.names import LIST
 from policy.rules import (
     attachments,
     authorised,
@@ -191,23 +192,7 @@ def test_a_message_that_was_here_before_is_a_loop() -> None:
     assert status(loop.check(case(message=mime("\n".join(["Received: by x"] * 51))))) is Status.LOOP
 
 
-def docx(*names: str) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        for name in names:
-            archive.writestr(name, "<x/>")
-    return out.getvalue()
-
-
-PDF = b"%PDF-1.4\n1 0 obj<<>>endobj\ntrailer<<>>\n%%EOF\n"
-PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00\x1f\x15\xc4\x89"
-JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00\xff\xd9"
-GIF = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
-BMP = b"BM\x3a\x00\x00\x00\x00\x00\x00\x00\x36\x00\x00\x00\x28\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01\x00\x18\x00"
-TIFF = b"II*\x00\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00"
-DOC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504)
-EXE = b"MZ\x90\x00\x03\x00\x00\x00\x04\x00\x00\x00\xff\xff" + bytes(200)
-DOCX = docx("[Content_Types].xml", "word/document.xml")
+EXE, PDF, PNG, DOCX = made.EXE, made.pdf(), made.png(), made.docx()
 
 
 def with_file(name: str, content: bytes, declared: str = "application/octet-stream") -> Message:
@@ -221,14 +206,19 @@ def with_file(name: str, content: bytes, declared: str = "application/octet-stre
 
 @pytest.mark.parametrize(("name", "content", "expected"), [
     ("a.txt", "año\r\n".encode(), None), ("a.txt", "año".encode("latin-1"), None), ("a.pdf", PDF, None),
-    ("A.PDF", PDF, None), ("a.png", PNG, None), ("a.jpg", JPEG, None), ("a.jpeg", JPEG, None), ("a.gif", GIF, None),
-    ("a.bmp", BMP, None), ("a.tif", TIFF, None), ("a.tiff", TIFF, None), ("a.doc", DOC, None), ("a.docx", DOCX, None),
-    ("a.exe", EXE, Status.ATTACHMENT_TYPE), ("a.zip", docx("x"), Status.ATTACHMENT_TYPE), ("a", PDF, Status.ATTACHMENT_TYPE),
-    (".pdf", PDF, Status.ATTACHMENT_TYPE), ("a.pdf.exe", PDF, Status.ATTACHMENT_TYPE), ("a.docm", DOCX, Status.ATTACHMENT_TYPE),
+    ("A.PDF", PDF, None), ("a.png", PNG, None), ("a.jpg", made.jpeg(), None), ("a.jpeg", made.jpeg(), None),
+    ("a.gif", made.gif(), None), ("a.bmp", made.bmp(), None), ("a.tif", made.tiff(), None), ("a.tiff", made.tiff(), None),
+    ("a.doc", made.doc(), None), ("a.docx", DOCX, None),
+    ("a.exe", EXE, Status.ATTACHMENT_TYPE), ("a.zip", made.archive({"x": "y"}), Status.ATTACHMENT_TYPE),
+    ("a", PDF, Status.ATTACHMENT_TYPE), (".pdf", PDF, Status.ATTACHMENT_TYPE), ("a.pdf.exe", PDF, Status.ATTACHMENT_TYPE),
+    ("a.docm", DOCX, Status.ATTACHMENT_TYPE), ("a.exe.pdf", PDF, Status.ATTACHMENT_NAME),
     ("a.pdf", EXE, Status.ATTACHMENT_CONTENT), ("a.pdf", PNG, Status.ATTACHMENT_CONTENT),
     ("a.jpg", PNG, Status.ATTACHMENT_CONTENT), ("a.txt", EXE, Status.ATTACHMENT_CONTENT),
-    ("a.docx", docx("x"), Status.ATTACHMENT_CONTENT), ("a.pdf", b"", Status.ATTACHMENT_CONTENT),
-    ("a.docx", docx("[Content_Types].xml", "word/document.xml", "word/vbaProject.bin"), Status.ATTACHMENT_CONTENT),
+    ("a.docx", made.archive({"x": "y"}), Status.ATTACHMENT_CONTENT), ("a.pdf", b"", Status.ATTACHMENT_CONTENT),
+    ("a.docx", made.docx(main=made.MACROS), Status.ATTACHMENT_ACTIVE),
+    ("a.pdf", made.javascript(), Status.ATTACHMENT_ACTIVE), ("a.pdf", made.locked_pdf(), Status.ATTACHMENT_LOCKED),
+    ("a.jpg", made.jpeg() + made.archive({"x": "y"}), Status.ATTACHMENT_MIXED),
+    ("a.docx", made.docx_bomb(), Status.ATTACHMENT_UNREADABLE),
     ("a.doc", PDF, Status.ATTACHMENT_CONTENT), ("a.pdf", b"x" + PDF, Status.ATTACHMENT_CONTENT),
 ])
 def test_attachments_by_extension_and_content(name: str, content: bytes, expected: Status | None) -> None:
@@ -236,6 +226,22 @@ def test_attachments_by_extension_and_content(name: str, content: bytes, expecte
     assert status(verdict) is expected
     if verdict.reply:
         assert verdict.reply.values["file"] == name
+        assert verdict.reply.values["accepted"] == LIST
+
+
+@pytest.mark.parametrize(("other", "expected"), [
+    ("a.pdf", None), ("b.PDF", None), ("a", None), ("a.exe", Status.ATTACHMENT_TYPE), ("a.png", Status.ATTACHMENT_TYPE),
+    ("a.exe.pdf", Status.ATTACHMENT_NAME)])
+def test_every_name_of_an_attachment_counts(other: str, expected: Status | None) -> None:
+    found = with_file("a.pdf", PDF, f'application/pdf; name="{other}"')
+    assert status(attachments.check(case(message=found))) is expected
+
+
+def test_what_was_found_before_is_not_examined_again() -> None:
+    found = with_file("a.pdf", PDF)
+    problem = Problem(Status.ATTACHMENT_LOCKED, "seen before", {"extension": "pdf"})
+    verdict = attachments.check(case(message=found, files={"2": Findings("pdf", problem)}))
+    assert (status(verdict), verdict.reason) == (Status.ATTACHMENT_LOCKED, "seen before")
 
 
 def test_ten_megabytes_decoded_and_not_one_octet_more() -> None:

@@ -80,5 +80,5 @@ def test_a_dsn_is_known_by_its_content_wherever_it_stands(fields: str, action: s
 
 def test_an_out_of_office_reply_is_no_failure() -> None:
     received = understand(Message.parse(crlf("Subject: Fuera de la oficina\nAuto-Submitted: auto-replied\n\nvuelvo")))
-    assert received.action == "other"
+    assert received.action == "auto-reply"
     assert received.outcome.kind is not OutcomeKind.FAILED
