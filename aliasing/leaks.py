@@ -133,7 +133,7 @@ def _parameter_readings(text: str) -> Iterator[str]:
         value = "".join(re.sub(r"\\(.)", r"\1", piece.strip().strip('"')) for _, _, piece in group)
         charset, quote, rest = value.partition("'")
         data = unquote_to_bytes(_to_bytes(rest.partition("'")[2] if quote else value))
-        pass
+        yield value
         yield from readings(data, charset if quote else None)
 
 

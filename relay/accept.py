@@ -209,7 +209,7 @@ class Acceptor:
         content = outgoing.raw if outgoing else judged.evidence
         if judged.state is State.AUTO and _is_authorised(facts, letter):
             content = transaction.data
-        return LedgerEntry(
+        entry = LedgerEntry(
             id=judged.id, trace=transaction.trace, correspondence=facts.correspondence, direction=facts.direction,
             state=judged.state, received_at=transaction.received_at, size=len(transaction.data),
             subject=letter.subject, dated_at=letter.dated_at,
@@ -220,6 +220,9 @@ class Acceptor:
             solicited=judged.solicited, critical=judged.critical and not judged.solicited,
             critical_today=facts.critical_today, original_id=original,
             outgoing_id=outgoing_id(facts.correspondence, original or judged.id.encode()), content=content)
+        if judged.passage.unsigned and judged.state is State.QUEUED:
+            return replace(entry, notice=self._notices.without_signature(entry, self._clock()))
+        return entry
 
     async def _take_back(self, number: int, message: Message, transaction: Transaction) -> None:
         """A DSN for one of our deliveries: record it, and tell the originator of a failure in our own words."""

@@ -28,7 +28,7 @@ from policy.case import Case, Facts, PolicySettings, RelayBlocks
 from policy.chain import MESSAGE_RULES, Decision, decide
 from policy.files import Findings, examine
 from policy.html import HtmlSettings, clean
-from policy.left_out import left_out
+from policy.left_out import SIGNATURES, left_out
 from policy.rules.attachments import attachments, display_name
 from policy.status import Status
 from policy.subject import is_critical
@@ -72,6 +72,8 @@ class Passage:
     outgoing: Message | None = None
     changed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    unsigned: bool = False
+    """A digital signature was taken off, which its writer is to hear of."""
     leaks: tuple[str, ...] = ()
     """Places in which a real address was still found; then nothing leaves."""
 
@@ -137,7 +139,8 @@ def carry(case: Case, threads: Threads, decision: Decision) -> Passage:
         where = ", ".join(places)
         verdict = refuse(Status.WOULD_LEAK, where, where=where, order=facts.order)
         return Passage(_overruled(decision, "egress", verdict), leaks=tuple(places))
-    return Passage(decision, rewritten.message, rewritten.changed, tuple(notes))
+    unsigned = any(part.content_type in SIGNATURES for part in treatment.removed)
+    return Passage(decision, rewritten.message, rewritten.changed, tuple(notes), unsigned)
 
 
 def _overruled(decision: Decision, rule: str, verdict: Verdict) -> Decision:

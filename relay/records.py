@@ -94,6 +94,8 @@ class LedgerEntry:
     original_id: bytes | None = None
     outgoing_id: bytes | None = None
     content: bytes | None = field(default=None, repr=False)
+    notice: bytes | None = field(default=None, repr=False)
+    """A report to the writer about what was changed, queued in the same commit."""
 
 
 @dataclass(frozen=True)

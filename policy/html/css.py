@@ -28,7 +28,7 @@ _LINES = ("none", "hidden", "dotted", "dashed", "solid", "double", "groove", "ri
 _PLAIN = re.compile(r"[A-Za-z0-9#%.,:;()+\- \t\r\n]*")
 _SIMPLE = re.compile(r"[ \t\r\n;]*(?:[A-Za-z-]++[ \t\r\n]*+:"
                      r"(?:[A-Za-z0-9#%., \t\r\n-]++|\([0-9., ]*+\))*+(?:;[ \t\r\n;]*+|$))*+")
-"""No quote, escape or comment, no bracket but a colour's: splitting is all there is to parsing, at ten times the speed."""
+"""No quote, escape or comment, no bracket but a colour's: splitting is all of parsing, at ten times the speed."""
 _SILENT = re.compile(r"-|mso-(?!hide)|page|orphans|widows|break-|font-(?!family|size$)|text-(?:decoration|size|combine)"
                      r"|caret-color|cursor|outline|tab-size|color-scheme")
 """Harmless properties that nobody misses: a client's own, print layout, what only a pointer or caret shows."""

@@ -155,10 +155,18 @@ _FORMATTING = words("a b big code em font i nobr s small strike strong tt u")
 _NO_CONTENT = VOID | words("area base basefont bgsound embed frame image input keygen link meta param source "
                            "track html head body plaintext") | frozenset(_RAW)
 _IMPLIED_END = words("p li dd dt td th tr tbody thead tfoot option")
-_ENDED_BY = {"li": {"li", "p"}, "dd": {"dd", "dt", "p"}, "dt": {"dd", "dt", "p"}, "option": {"option"},
-             "td": {"td", "th", "p"}, "th": {"td", "th", "p"}, "tr": {"td", "th", "tr", "p"},
-             "tbody": {"td", "th", "tr", "tbody", "thead", "p"}, "tfoot": {"td", "th", "tr", "tbody", "thead", "p"}}
-_KEEPS_P = _FORMATTING | VOID | words("span sub sup del ins kbd samp var abbr q cite bdi label")
+_ROW_ENDS = frozenset({"td", "th", "tr", "tbody", "thead", "p"})
+_ENDED_BY = {
+    "li": frozenset({"li", "p"}), "dd": frozenset({"dd", "dt", "p"}), "dt": frozenset({"dd", "dt", "p"}),
+    "option": frozenset({"option"}), "td": frozenset({"td", "th", "p"}), "th": frozenset({"td", "th", "p"}),
+    "tr": frozenset({"td", "th", "tr", "p"}), "tbody": _ROW_ENDS, "tfoot": _ROW_ENDS,
+}
+_PARAGRAPH = frozenset({"p"})
+_CLOSES_ITSELF = frozenset({"a", "nobr", "button"})
+_TABLE = words("table caption colgroup col thead tbody tfoot tr td th")
+_HEADINGS = words("h1 h2 h3 h4 h5 h6")
+_ENDED_BY |= dict.fromkeys(_HEADINGS, _HEADINGS | _PARAGRAPH)
+_KEEPS_P = _FORMATTING | (VOID - {"hr"}) | words("span sub sup del ins kbd samp var abbr q cite bdi label")
 
 
 @dataclass(slots=True)
@@ -170,7 +178,7 @@ class Survey:
     _stack: list[str] = field(default_factory=list)
     _open: Counter[str] = field(default_factory=Counter)
     _formatting: int = 0
-    _orphans: bool = False
+    _orphans: bool = False  # may the parser have closed something around an open formatting tag, to reopen it later?
     _clones: int = 0
     _foreign: bool = False
     _unread: int = 0
@@ -212,19 +220,20 @@ class Survey:
     def _raw_text(self, markup: Markup) -> None:
         if self._foreign:  # there these are ordinary tags
             self._unread += markup.content.count("<")
+            self._orphans = True
         if markup.name == "script" and "<!--" in markup.content and "<script" in markup.content.lower():
             self.too_costly = True  # script data double escaped (13.2.5.27): its end is elsewhere
 
     def _start(self, name: str) -> None:
         self._foreign |= name in _FOREIGN
+        enders = _ENDED_BY.get(name) or (() if name in _KEEPS_P or ":" in name else _PARAGRAPH)
+        if self._formatting and not self._orphans:
+            self._orphans = self._foreign or any(self._open[one] for one in enders) \
+                or (name in _CLOSES_ITSELF and self._open[name] > 0) or (name in _TABLE and self._open["table"] > 0)
         if self._orphans:
-            self._clones += self._formatting
+            self._clones += self._formatting + self._unread
         if name in _NO_CONTENT:
             return
-        top = self._stack[-1] if self._stack else ""
-        if top in _FORMATTING and name not in _KEEPS_P and (self._open["p"] or self._open[name]):
-            self._orphans = True
-        enders = _ENDED_BY.get(name) or (() if name in _KEEPS_P else ("p",))
         while self._stack and self._stack[-1] in enders:
             self._pop()
         self._stack.append(name)
@@ -233,6 +242,7 @@ class Survey:
 
     def _close(self, name: str) -> None:
         if not self._open[name]:
+            self._orphans |= self._formatting > 0
             return
         while self._stack[-1] != name and self._stack[-1] in _IMPLIED_END and name not in _FORMATTING \
                 and not self._foreign:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from typing import BinaryIO
 
 import click
 from rich.text import Text
@@ -49,12 +50,22 @@ def message_show(message_id: str, as_json: bool) -> None:
     for event in found["events"]:
         out.print(Text(f"\n{event['at']}  {event['kind']} {event['name']}", style="bold"))
         if isinstance(event["detail"], list):
-            for ruling in event["detail"]:
-                out.print(Text(f"    {ruling['rule']:14}{ruling['verdict']:8}{ruling['reason']}"))
+            for one in event["detail"]:
+                out.print(Text("    " + (one if isinstance(one, str) else
+                                         f"{one['rule']:20}{one['verdict']:8}{one['reason']}")))
         elif event["detail"]:
             out.print(Text(f"    {event['detail']}"))
         if event["remote"]:
             out.print(Text(f"    said: {event['remote']}"))
+
+
+@message.command("export")
+@click.argument("message_id", metavar="ID")
+@click.option("-o", "--output", type=click.File("wb"), default="-", show_default=True, metavar="OUT")
+def message_export(message_id: str, output: BinaryIO) -> None:
+    """What is kept of it: as it went on, or the evidence where it was stopped. The ledger records that you looked."""
+    with opened_ledger() as (opened, _):
+        output.write(Listing(opened).content(message_id))
 
 
 @click.command(cls=Command)

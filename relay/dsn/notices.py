@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from aliasing.redact import redactor_for
 from relay.dsn.compose import Report, compose
 from relay.ledger import Notice, ReturnedDelivery
-from relay.records import DeliveryKind, Outcome, new_id
+from relay.records import DeliveryKind, LedgerEntry, Outcome, new_id
 
 
 class Notices:
@@ -30,6 +30,16 @@ class Notices:
         """The message has not arrived yet."""
         status = outcome.enhanced if outcome.enhanced.startswith("4") else "4.0.0"
         return self._notice(about, DeliveryKind.WARNING, "delayed", status, "reason_temporary", now)
+
+    def without_signature(self, entry: LedgerEntry, now: datetime) -> bytes:
+        """The message goes on, but without its digital signature."""
+        correspondence, direction = entry.correspondence, entry.direction
+        return compose(Report(
+            action="relayed", status="2.6.0", reason="reason_unsigned", hostname=self._hostname,
+            domain=correspondence.domain, language=correspondence.parties[direction.writer].language,
+            message_id=new_id(), recipient=correspondence.alias(direction.reader),
+            originator=correspondence.alias(direction.writer), subject=redactor_for(correspondence).text(entry.subject),
+            order=correspondence.order or "", dated=entry.received_at, now=now, original_id=entry.original_id))
 
     def _notice(self, about: ReturnedDelivery, kind: DeliveryKind, action: str, status: str, reason: str,
                 now: datetime) -> Notice:

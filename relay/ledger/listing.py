@@ -64,6 +64,8 @@ class Listing:
         events = []
         for event in self._db.query("SELECT * FROM event WHERE message_id = ? ORDER BY id", (rows[0]["id"],)):
             detail: Any = event["detail"]
+            if event["kind"] == "cleaned":
+                detail = json.loads(detail)
             if event["kind"] == "verdict":
                 detail = [{"rule": rule, "verdict": verdict, "reason": reason}
                           for rule, verdict, reason in json.loads(detail)]
@@ -73,6 +75,19 @@ class Listing:
             events.append({"at": iso(event["at"]), "kind": event["kind"], "name": event["name"], "detail": detail,
                            "remote": remote})
         return self._message(rows[0]) | {"events": events}
+
+    def content(self, public_id: str) -> bytes:
+        """What is kept of a message: as it went on, or as it came where it was stopped at the door. That somebody
+        looked is recorded first. Raises UsageError where nothing is kept."""
+        rows = list(self._db.query(f"SELECT {_COLUMNS}, k.body_sealed, k.file {_JOINS} "
+                                   "JOIN content k ON k.message_id = m.id WHERE m.public_id = ?", (public_id,)))
+        vault = self._vault(rows[0]) if rows else None
+        if vault is None:
+            raise UsageError(f"nothing is kept of a message {public_id}; list them with: tradepost messages")
+        self._opened.connection.execute(SQL["insert_event"], (
+            time.time(), rows[0]["id"], None, None, "operator", "content-shown", "", None))
+        file = rows[0]["file"]
+        return vault.unseal("content", (self._opened.spool / file).read_bytes() if file else rows[0]["body_sealed"])
 
     def events(self, *, after: int, order: str | None, trace: str | None,
                last: int | None) -> Iterator[dict[str, Any]]:
@@ -88,7 +103,7 @@ class Listing:
         for row in reversed(list(self._db.query(sql, (*values, last or 10_000)))):
             yield {"number": row["id"], "at": iso(row["at"]), "message": row["public_id"], "trace": row["trace"],
                    "order": row["order_number"], "kind": row["kind"], "name": row["name"],
-                   "detail": "" if row["kind"] == "verdict" else row["detail"]}
+                   "detail": "" if row["kind"] in ("verdict", "cleaned") else row["detail"]}
 
     def keys(self) -> Iterator[dict[str, Any]]:
         """The ring's keys with what still hangs on each."""

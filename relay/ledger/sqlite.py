@@ -174,6 +174,7 @@ class SqliteLedger:
                 number = self._insert_message(connection, entry, vault, wrapped, file)
                 if entry.state is State.QUEUED:
                     deliveries.append(self._insert_delivery(connection, entry, number, now, lease_s))
+                    self._insert_own_notice(connection, entry, number, vault, now)
                 self._remember(number, vault)
             return deliveries
 
@@ -385,6 +386,16 @@ class SqliteLedger:
             number=number, message_number=message, message=entry.id, trace=entry.trace, kind=DeliveryKind.MESSAGE,
             recipient=recipient, attempts=attempts, created_at=now, warned=False, content=entry.content,
             reverse_path=self._return_path(number, correspondence.domain, correspondence.key_id))
+
+    def _insert_own_notice(self, connection: Connection, entry: LedgerEntry, message: int, vault: MessageVault,
+                           now: datetime) -> None:
+        if entry.notice is None:
+            return
+        writer, correspondence = entry.direction.writer, entry.correspondence
+        connection.execute(SQL["insert_delivery"], (
+            message, DeliveryKind.DSN, writer, 0, now.timestamp(), now.timestamp(), None,
+            self.keys.hash_domain(correspondence.addresses[writer][0].domain), vault.seal("dsn", entry.notice),
+            signed(correspondence.number)))
 
     def _return_path(self, delivery: int, domain: str, key_id: int) -> str:
         return f"{self.keys.ring.seal(Role.RETURN, domain, delivery, key_id)}@{domain}"

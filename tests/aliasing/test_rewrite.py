@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -15,36 +14,10 @@ from aliasing.leaks import find_leaks
 from aliasing.message import Message
 from aliasing.rewrite import MAX_REFERENCES, Threads, message_ids, outgoing_id, rewrite
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "rewrite"
 FRAME = correspondence()
 KNOWN = outgoing_id(FRAME, b"original@reader.example")
-WORDS = {"seller": SELLER, "buyer": BUYER, "seller-alias": str(FRAME.alias(Side.SELLER)),
-         "buyer-alias": str(FRAME.alias(Side.BUYER)), "known": KNOWN.decode()}
 THREADS = Threads("0123456789abcdef", datetime(2026, 11, 24, 9, 30, tzinfo=UTC), {KNOWN: b"original@reader.example"})
 SECRETS = [secret for secret, _ in FRAME.secrets()]
-
-
-def fill(text: str) -> str:
-    for name, value in WORDS.items():
-        text = text.replace("{" + name + "}", value)
-    return text
-
-
-@pytest.mark.parametrize("name", sorted(path.name.removesuffix(".in.eml") for path in GOLDEN.glob("*.in.eml")))
-def test_golden(name: str) -> None:
-    source = Message.parse(crlf(fill((GOLDEN / f"{name}.in.eml").read_text())))
-    direction = source.field("x-case-direction")
-    assert direction
-    out = rewrite(source, FRAME, Direction(direction.text), THREADS)
-    expected = GOLDEN / f"{name}.out.eml"
-    actual = out.raw.decode().replace("\r\n", "\n")
-    if not expected.exists() or fill(expected.read_text()) != actual:
-        expected.with_name(f"{name}.actual.eml").write_text(actual)
-    assert expected.exists(), f"read {name}.actual.eml and rename it to {expected.name}"
-    assert actual == fill(expected.read_text())
-    assert find_leaks(out, SECRETS) == []
-    assert b"tienda.example" not in out.raw.replace(b"mirasol@tienda.example", b"")
-    assert b"correo.example" not in out.raw
 
 
 def test_a_conversation_keeps_its_thread_in_both_mailboxes() -> None:
