@@ -139,7 +139,7 @@ class Body:
             return
         keeps = _can_write(clean + suffix, codec, charset)
         written_in = codec if keeps else "utf-8"
-        appended = clean == text and (keeps or decoded.isascii()) and self._append(part, suffix, written_in, change)
+        appended = clean == text and (keeps or text.isascii()) and self._append(part, suffix, written_in, change)
         if not appended:
             data = (clean + suffix).encode(written_in, "replace")
             change.encoding = _encoding_for(data, part.encoding)
@@ -197,7 +197,10 @@ class Body:
             if action is Action.DROP or old.name in seen:
                 continue
             seen.add(old.name)
-            new = old if action is Action.KEEP else self._field(part, old, change)
+            if action is Action.KEEP:
+                new = old if self._redactor.text(old.text) == old.text else None
+            else:
+                new = self._field(part, old, change)
             if new is not None:
                 out.append(new)
         if "content-transfer-encoding" not in seen and (change.encoding or "7bit") != "7bit":

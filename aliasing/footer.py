@@ -89,7 +89,7 @@ def cut_html(text: str, markers: Markers) -> str:
         found = next(_spans(seen.text, markers), None)
         if found is None:
             break
-        start, end = seen.source_of(found[0])[0], seen.source_of(found[1] - 1)[1]
+        start, end = seen.span(*found)
         inner = text[start:end]
         cut = text[:start] + text[end:] if _is_balanced(inner) else seen.replace([(*found, "")])
         if cut == text:

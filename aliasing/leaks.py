@@ -85,7 +85,7 @@ def _in_field(raw: bytes, spellings: Spellings) -> bool:
         return False
     if _in_data(raw, None, spellings):
         return True
-    text = raw.decode("utf-8", "surrogateescape").replace("\r\n", "")
+    text = raw.decode("utf-8", "surrogateescape")
     readings = list(_word_readings(text)) if "=?" in text else []
     readings += [reading for line in (text, *readings) for reading in _parameter_readings(line)]
     return any(_in_text(reading, spellings) for reading in readings)

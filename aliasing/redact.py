@@ -209,7 +209,7 @@ def _is_label(seen: View, start: int) -> bool:
     if more is None:
         return False
     labels = more.group().split(".")
-    if len(labels) == 1 and seen.source[seen.source_of(start)[0]].isupper():
+    if len(labels) == 1 and seen.written(start).isupper():
         return False
     return _is_top_level(labels[-1])
 

@@ -143,7 +143,8 @@ class _Rewriter:
                 out += filter(None, [self.mime.pop(old.name, None)])
             elif action is Action.KEEP and old.name not in self.seen:
                 self.seen.add(old.name)
-                out.append(_in_one_reading(old))
+                if self.redactor.text(old.text) == old.text:
+                    out.append(_in_one_reading(old))
             elif action is Action.REWRITE and old.name in self.write and old.name not in self.seen:
                 new = self.write[old.name](message, old)
                 if new:
@@ -156,7 +157,7 @@ class _Rewriter:
         if "message-id" not in self.seen:
             out.append(self._own_id(self.threads.message_id.encode()))
         out += self.mime.values()
-        if "mime-version" not in self.seen and any(field.name in PART_FIELDS for field in out):
+        if not any(field.name == "mime-version" for field in out) and any(field.name in PART_FIELDS for field in out):
             out.append(Field.make("MIME-Version", "1.0"))
         if offer := self.treatment.unsubscribe:
             out.append(Field.make("List-Unsubscribe", f"<mailto:{offer.address}?subject={quote(offer.text)}>"))

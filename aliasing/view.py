@@ -18,7 +18,7 @@ from urllib.parse import unquote_to_bytes
 TAG = r"""<(?:[^<>"']|"[^"]*"|'[^']*')*>"""
 _ENTITY = r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});?"
 _PERCENT = r"(?:%(?:25){0,4}[0-9A-Fa-f]{2})+"
-_HTML = re.compile(f"{TAG}|{_ENTITY}|{_PERCENT}")
+_HTML = re.compile(f"{TAG}|{_ENTITY}")
 _PLAIN = re.compile(_PERCENT)
 _INLINE_TAG = re.compile(r"</?(?:a|abbr|b|bdi|bdo|big|code|del|em|font|i|ins|kbd|mark|q|s|small|span|strike|strong|sub|"
                          r"sup|tt|u|wbr)[\s/>]", re.IGNORECASE)
@@ -34,9 +34,14 @@ class View:
     starts: Sequence[int]
     sources: Sequence[tuple[int, int]]
     is_html: bool = False
+    under: View | None = None
+    """The view that `source` is the text of, where percent signs were decoded in what tags and entities left."""
 
     def replace(self, changes: Sequence[tuple[int, int, str]]) -> str:
         """The source with spans of the view exchanged; (from, to, instead) in order. Tags inside a span stay."""
+        if self.under is not None:
+            return self.under.replace([(self.source_of(start)[0], self.source_of(end - 1)[1], instead)
+                                       for start, end, instead in changes])
         out, position = [], 0
         for start, end, instead in changes:
             first, last = self.source_of(start)[0], self.source_of(end - 1)[1]
@@ -57,6 +62,16 @@ class View:
             return start + at - self.starts[piece], start + at - self.starts[piece] + 1
         return start, end
 
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """The span of what was written that the view's [start, end) was made from."""
+        first, last = self.source_of(start)[0], self.source_of(end - 1)[1]
+        return self.under.span(first, last) if self.under is not None else (first, last)
+
+    def written(self, at: int) -> str:
+        """What the character at `at` was made from."""
+        start, end = self.source_of(at)
+        return self.under.written(start) if self.under is not None else self.source[start:end]
+
     def _tags(self, start: int, end: int) -> list[str]:
         if not self.is_html:
             return []
@@ -67,6 +82,14 @@ class View:
 
 def view(text: str, *, is_html: bool = False) -> View:
     """How `text` reads. Linear; the common case, ASCII without marks, costs a lower()."""
+    seen = _view(text, is_html=is_html)
+    if is_html and "%" in seen.text:
+        again = _view(seen.text, is_html=False)
+        return View(again.source, again.text, again.starts, again.sources, under=seen)
+    return seen
+
+
+def _view(text: str, *, is_html: bool) -> View:
     tokens = _HTML if is_html else _PLAIN if "%" in text else None
     odd = "".join(re.escape(char) for char in set(text) if len(fold(char)) != 1)
     if tokens is None and not odd:
@@ -100,7 +123,7 @@ def _token(token: str, *, is_html: bool) -> str:
         return "" if _INLINE_TAG.match(token) else "\n"
     if is_html and token.startswith("&"):
         decoded = html.unescape(token if token.endswith(";") else token + ";")
-        return _fold_any(_unpercent(decoded))
+        return _fold_any(decoded)
     return fold(token)
 
 

@@ -20,6 +20,7 @@ from aliasing.correspondence import Correspondence, Direction, Side
 from aliasing.footer import Choice, Footer, Markers
 from aliasing.leaks import find_leaks, names_secret
 from aliasing.message import Message, MessageError, Part
+from aliasing.redact import redactor_for
 from aliasing.rewrite import Threads, transform
 from aliasing.sealed import sealed_inside
 from aliasing.token import Action, OpenedAction, Role
@@ -32,7 +33,7 @@ from policy.left_out import SIGNATURES, left_out
 from policy.rules.attachments import attachments, display_name
 from policy.status import Status
 from policy.subject import is_critical
-from policy.verdict import Verdict, refuse
+from policy.verdict import Reply, Verdict, refuse
 from relay import texts
 
 CHOICES = {
@@ -118,7 +119,18 @@ def make_case(letter: Letter, facts: Facts, *, client: IPv4Address | IPv6Address
 def pass_through(case: Case, threads: Threads, *, ask_all: bool = False) -> Passage:
     """Judge the message and, where the rules let it, make what its reader will get."""
     decision = decide(case, MESSAGE_RULES, ask_all=ask_all)
-    return carry(case, threads, decision) if decision.verdict.passes else Passage(decision)
+    if decision.verdict.passes:
+        return carry(case, threads, decision)
+    return Passage(replace(decision, verdict=_fit_to_say(decision.verdict, case.facts.correspondence)))
+
+
+def _fit_to_say(verdict: Verdict, correspondence: Correspondence) -> Verdict:
+    """The verdict with no real address in what is said of it: a file's name may be one, spelled out."""
+    redactor, reply = redactor_for(correspondence), verdict.reply
+    if reply is None:
+        return verdict
+    values = {name: redactor.file_name(value) for name, value in reply.values.items()}
+    return replace(verdict, reply=Reply(reply.status, values), reason=redactor.text(verdict.reason))
 
 
 def carry(case: Case, threads: Threads, decision: Decision) -> Passage:

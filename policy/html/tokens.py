@@ -21,7 +21,7 @@ MAX_DEPTH = 400
 MAX_ATTRIBUTES = 5_000
 MAX_TAGS = 500_000
 """A 10 MB message of nothing but short table rows has fewer; each costs about 4 microseconds."""
-_MAX_CLONES = 300_000
+_FREE_CLONES = 20_000
 
 TAG = re.compile(r'<(/?)([a-zA-Z][a-zA-Z0-9]*)((?:[ \t\r\n]+[a-zA-Z-]+="[^"<>]*")*)[ \t\r\n]*/?>')
 ATTRIBUTE = re.compile(r'([a-zA-Z-]+)="([^"]*)"')
@@ -179,7 +179,7 @@ class Survey:
     _open: Counter[str] = field(default_factory=Counter)
     _formatting: int = 0
     _orphans: bool = False  # may the parser have closed something around an open formatting tag, to reopen it later?
-    _clones: int = 0
+    _clones_left: int = _FREE_CLONES
     _foreign: bool = False
     _unread: int = 0
 
@@ -187,7 +187,8 @@ class Survey:
     def of(cls, text: str) -> Survey:
         """Survey the whole text. An end tag counts only where it closes the innermost tag, so that the depth
         found is never less than the parser's, whatever scopes hold an end tag back from it (13.2.4.2)."""
-        survey = cls(too_costly=text.count("<") > MAX_TAGS)
+        # a tag that is opened again is about 25 octets: the text may grow threefold and half a megabyte, not more
+        survey = cls(too_costly=text.count("<") > MAX_TAGS, _clones_left=_FREE_CLONES + len(text) // 10)
         for markup in read_leniently(text):
             survey._take(markup)
             if survey.too_costly:
@@ -215,7 +216,7 @@ class Survey:
         if markup.content:
             self._raw_text(markup)
         self._start(name)
-        self.too_costly |= len(self._stack) + self._unread > MAX_DEPTH or self._clones > _MAX_CLONES
+        self.too_costly |= len(self._stack) + self._unread > MAX_DEPTH or self._clones_left < 0
 
     def _raw_text(self, markup: Markup) -> None:
         if self._foreign:  # there these are ordinary tags
@@ -231,7 +232,7 @@ class Survey:
             self._orphans = self._foreign or any(self._open[one] for one in enders) \
                 or (name in _CLOSES_ITSELF and self._open[name] > 0) or (name in _TABLE and self._open["table"] > 0)
         if self._orphans:
-            self._clones += self._formatting + self._unread
+            self._clones_left -= self._formatting + self._unread
         if name in _NO_CONTENT:
             return
         while self._stack and self._stack[-1] in enders:

@@ -148,12 +148,17 @@ def header(field: str) -> bytes:
     ("Subject: =?x-who?b?c29sQHRpZW5kYS5leGFtcGxl?=\n", "Subject"),
     ("Subject: =?utf-8?b?c29sQHRpZW5kYS5leGFtcGxl\n", "Subject"),
     ("X-A: a%3Dsol%40tienda.example\n", "X-A"),
+    ("X-A: %73ol%40tienda.example\n", "X-A"),
+    ("X-A: ｓｏｌ@tienda.example\n", "X-A"),
+    ("X-A: c29sQHRpZW5kYS5leGFtcGxl\n", "X-A"),
     ("X-A: s&#111;l@tienda.example\n", "X-A"),
     ("X-A: s<b>ol@tienda.example\n", "X-A"),
     ("X-A: \u00a0sol@tienda.example\n", "X-A"),
     ("Content-Type: text/plain; title*1=tienda.example; title*0=\"sol@\"\n", "Content-Type"),
     ("Content-Type: text/plain; title*=utf-16be''%00s%00o%00l%00@%00t%00i%00e%00n%00d%00a%00.%00e%00x%00a%00m%00p%00l%00e\n", "Content-Type"),
+    ('Content-Type: text/plain; title*0="it\'s so"; title*1=" sol@tien"; title*2=da.example\n', "Content-Type"),
     ("sol@tienda.example: x\n", "a header field"),
+    ("someone@else.example: sol@tienda.example\n", "a header field"),
     ("sol(at)tienda.example: x\n", "a header field"),
 ])
 def test_header_fields(field: str, place: str) -> None:
@@ -161,7 +166,7 @@ def test_header_fields(field: str, place: str) -> None:
 
 
 @pytest.mark.parametrize("field", ["Subject: mirasol@tienda.example\n", "Sol: tienda.example\n", "X: sol\nY: @tienda.example\n",
-                                   "Subject: =?utf-8?q?mira?= =?utf-8?q?sol=40tienda=2Eexample?=\n"])
+                                   "Subject: =?utf-8*es?q?=C3=A9sol=40tienda=2Eexample?=\n", "Subject: =?utf-8?q?mira?= =?utf-8?q?sol=40tienda=2Eexample?=\n"])
 def test_header_fields_that_only_come_near(field: str) -> None:
     assert find_leaks(Message.parse(header(field)), SECRETS) == []
 
@@ -173,15 +178,15 @@ def test_file_names_have_extensions_that_may_be_domains_too(name: str) -> None:
 
 
 @pytest.mark.parametrize("data", ["sol@tienda.example".encode(codec) for codec in ("ascii", "utf-16-le", "utf-16-be")]
-                         + [b"\0" + "SOL@tienda.example".encode("utf-16-le")])
+                         + [b"\0" + "メールはSOL@tienda.exampleまで".encode("utf-16-le")])
 def test_strings_in_binary_files(data: bytes) -> None:
     noise = bytes(range(256)) * 40
     raw = parts(b"Content-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(noise + b"\0\0" + data + b"\0\0" + noise).replace(b"\n", b"\r\n"))
     assert find_leaks(Message.parse(raw), SECRETS) == [Leak("part 1")]
 
 
-@pytest.mark.parametrize("body", [b"c29sQHRpZW5k!!YS5leG\r\nFtcGxl", b"SG9sYSA=\r\nc29sQHRpZW5kYS5leGFtcGxl"],
-                         ids=["stray characters", "on after a padding"])
+@pytest.mark.parametrize("body", [b"c29sQHRpZW5k!YS5leGFtcGxl", b"c29sQHRpZW5k!!YS5leG\r\nFtcGxl", b"SG9sYSA=\r\nc29sQHRpZW5kYS5leGFtcGxl"],
+                         ids=["a stray character", "stray characters", "on after a padding"])
 def test_base64_that_only_a_lenient_reader_reads(body: bytes) -> None:
     assert find_leaks(Message.parse(typed(body, encoding="base64")), SECRETS) == [Leak("part 1")]
 
@@ -198,6 +203,16 @@ def test_both_of_two_declared_encodings_are_tried() -> None:
 def test_a_delivery_status_has_fields_of_its_own() -> None:
     raw = typed(b"Reporting-MTA: dns; x.example\r\n\r\nDiagnostic-Code: smtp; 550 =?utf-8?q?s=6Fl?=@tienda.example\r\n", "message/delivery-status")
     assert find_leaks(Message.parse(raw), [Address.parse("sol@tienda.example")]) == [Leak("part 1")]
+
+
+def test_base64_lines_inside_a_text_go_on_over_the_line_end() -> None:
+    lines = base64.encodebytes(b"Hola y gracias por escribir a nuestra casa de Sevilla; sol@tienda.example").replace(b"\n", b"\r\n")
+    assert b"c29sQ" not in lines.partition(b"\r\n")[2]
+    assert find_leaks(Message.parse(typed(b"Adjunto:\r\n" + lines + b"\r\n")), SECRETS) == [Leak("part 1")]
+
+
+def test_what_follows_the_last_part_is_searched() -> None:
+    assert find_leaks(Message.parse(parts(b"\r\nHola") + b"sol@tienda.example"), SECRETS) == [Leak("part 1, around its parts")]
 
 
 def test_texts_of_files_are_reported_by_their_place() -> None:
