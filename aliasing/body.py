@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from html import unescape
 from urllib.parse import unquote
 
 from aliasing.encodings import (
@@ -17,6 +16,7 @@ from aliasing.encodings import (
     has_short_lines,
     is_clean_base64,
     list_parameters,
+    unescape,
     write_parameters,
 )
 from aliasing.fields import Action, part_rule_for
@@ -58,7 +58,6 @@ class _Change:
     charset: str | None = None
     encoding: str | None = None
     kind: str | None = None
-    name: str | None = None
 
 
 class Body:
@@ -84,10 +83,10 @@ class Body:
     def _clear_around(self, part: Part) -> None:
         """Preamble and epilogue, which hardly anybody sees, and which therefore hide things well."""
         for start, end in part.around():
-            text = self._message.raw[start:end].decode("latin-1")
+            text, codec = decode_text(self._message.raw[start:end])
             clean = self._redactor.text(text)
             if clean != text:
-                self.edits.around[start, end] = clean.encode("latin-1")
+                self.edits.around[start, end] = clean.encode(codec)
 
     def _carry(self, part: Part) -> None:
         change = _Change(kind=self._kind_of_multipart(part)) if part.parts else self._change(part)
@@ -112,8 +111,6 @@ class Body:
         change = _Change()
         if part.content_type != part.declared_type and part.field("content-type"):
             change.kind = part.content_type
-        if part.file_name and (clean := self._redactor.file_name(part.file_name)) != part.file_name:
-            change.name = clean
         content = self._treatment.files.get(part)
         if content is not None:
             change.body, change.encoding = self._encode(part, content, "base64"), "base64"
@@ -216,15 +213,12 @@ class Body:
         if old.name == "content-transfer-encoding":
             return _transfer_field(part, old, change)
         is_type = old.name == "content-type"
-        name = change.name
-        wanted = {key: value for key, value in (("charset", change.charset), ("name", name)) if value and is_type} or (
-            {"filename": name} if name and not is_type else {})
-        if not wanted and not (change.kind and is_type) and _has_one_reading(part, old, self._redactor):
+        changes = is_type and (change.kind or change.charset)
+        if not changes and _has_one_reading(part, old, self._redactor):
             return old
         kind, found = list_parameters(bytes_to_text(old.value))
-        parameters = {key: value for key, value in reversed(found) if key in _PARAMETERS}
-        if name is not None:
-            parameters = {key: name if key in ("name", "filename") else value for key, value in parameters.items()}
+        parameters = {key: self._redactor.file_name(value) if key in ("name", "filename") else value
+                      for key, value in reversed(found) if key in _PARAMETERS}
         if change.charset and is_type:
             parameters["charset"] = change.charset
         if is_type:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import binascii
 import codecs
 import functools
+import html
 import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import quote, unquote_to_bytes
@@ -122,6 +123,14 @@ def _candidates(charset: str | None) -> Iterator[str]:
         if wider := _WIDER.get(named):
             yield wider
     yield "utf-8"
+
+
+def unescape(text: str) -> str:
+    """html.unescape() that never raises: a number of thousands of digits is no character."""
+    return html.unescape(_HUGE_REFERENCE.sub("\ufffd", text) if "&#" in text else text)
+
+
+_HUGE_REFERENCE = re.compile(r"&#(?:[0-9]{8,}|[xX][0-9A-Fa-f]{7,});?")
 
 
 # -- encoded words (RFC 2047) ------------------------------------------------------------------------------

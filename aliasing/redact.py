@@ -7,11 +7,12 @@ import unicodedata
 import weakref
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from html import escape, unescape
+from html import escape
 from typing import TYPE_CHECKING
 
 from aliasing.address import Address
 from aliasing.correspondence import Correspondence
+from aliasing.encodings import unescape
 from aliasing.token import ACTION_CHARS
 from aliasing.view import TAG, View, skeleton, view
 

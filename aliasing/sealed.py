@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from html import unescape
 from urllib.parse import unquote
 
 from aliasing.correspondence import Correspondence
+from aliasing.encodings import unescape
 from aliasing.message import Message
 from aliasing.token import ACTION_CHARS
 

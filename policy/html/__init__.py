@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from html import escape, unescape
+from html import escape
 from html.entities import html5
 
 import nh3
 
+from aliasing.encodings import unescape
 from policy.html.css import MAX_STYLE_CHARS, filter_style
 from policy.html.tables import (
     ATTRIBUTES,

@@ -6,11 +6,11 @@ Found by content, never by position. The order of the questions is the point: wh
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from aliasing.encodings import unescape
 from aliasing.message import Message, MessageError, Part
 from policy.automatic import has_reply_subject, is_marked_reply, is_vacation
 from policy.subject import normalise
@@ -312,7 +312,7 @@ def _prose(message: Message) -> str:
     for part in _text_parts(message):
         text = message.text(part)[:left]
         left -= len(text)
-        out.append(html.unescape(_TAG.sub(" ", text)) if part.content_type == "text/html" else text)
+        out.append(unescape(_TAG.sub(" ", text)) if part.content_type == "text/html" else text)
         if left <= 0:
             break
     text = "\n\n".join(out).replace("\r\n", "\n")
