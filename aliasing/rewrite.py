@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -138,35 +138,42 @@ class _Rewriter:
         """The new header block: the old order, each field once, then what was missing and what is ours."""
         out: list[Field] = []
         for old in message.fields:
-            action = rule_for(old.name).action
-            if old.name in PART_FIELDS:
-                out += filter(None, [self.mime.pop(old.name, None)])
-            elif action is Action.KEEP and old.name not in self.seen:
+            new = self._field(message, old)
+            if new is not None:
                 self.seen.add(old.name)
-                if self.redactor.text(old.text) == old.text:
-                    out.append(_in_one_reading(old))
-            elif action is Action.REWRITE and old.name in self.write and old.name not in self.seen:
-                new = self.write[old.name](message, old)
-                if new:
-                    self.seen.add(old.name)
-                    out.append(new)
+                out.append(new)
+        return [*out, *self._missing(out), *self._ours()]
+
+    def _field(self, message: Message, old: Field) -> Field | None:
+        """What the table makes of one field; None where it stays behind, or has been written already."""
+        if old.name in PART_FIELDS:
+            return self.mime.pop(old.name, None)
+        action = rule_for(old.name).action
+        if action is Action.DROP or old.name in self.seen:
+            return None
+        if action is Action.KEEP:
+            return _in_one_reading(old) if self.redactor.text(old.text) == old.text else None
+        return self.write[old.name](message, old) if old.name in self.write else None
+
+    def _missing(self, written: list[Field]) -> Iterator[Field]:
         if not self.seen & {"to", "cc"}:
-            out.append(Field.make("To", self.reader))
+            yield Field.make("To", self.reader)
         if "date" not in self.seen:
-            out.append(Field.make("Date", format_datetime(self.threads.received_at.astimezone(UTC))))
+            yield Field.make("Date", format_datetime(self.threads.received_at.astimezone(UTC)))
         if "message-id" not in self.seen:
-            out.append(self._own_id(self.threads.message_id.encode()))
-        out += self.mime.values()
-        if not any(field.name == "mime-version" for field in out) and any(field.name in PART_FIELDS for field in out):
-            out.append(Field.make("MIME-Version", "1.0"))
+            yield self._own_id(self.threads.message_id.encode())
+        yield from self.mime.values()
+        if "mime-version" not in self.seen and (self.mime or any(field.name in PART_FIELDS for field in written)):
+            yield Field.make("MIME-Version", "1.0")
+
+    def _ours(self) -> Iterator[Field]:
         if offer := self.treatment.unsubscribe:
-            out.append(Field.make("List-Unsubscribe", f"<mailto:{offer.address}?subject={quote(offer.text)}>"))
+            yield Field.make("List-Unsubscribe", f"<mailto:{offer.address}?subject={quote(offer.text)}>")
         if "x-tradepost-trace" not in self.seen:
-            out.append(Field.make("X-Tradepost-Trace", self._mark()))
+            yield Field.make("X-Tradepost-Trace", self._mark())
         if self.correspondence.order:
-            out.append(Field.make("X-Tradepost-Order", encode_words(self.correspondence.order)))
-        out.append(Field.make("X-Tradepost-Message", self.threads.message_id))
-        return out
+            yield Field.make("X-Tradepost-Order", encode_words(self.correspondence.order))
+        yield Field.make("X-Tradepost-Message", self.threads.message_id)
 
     def _subject(self, message: Message, field: Field) -> Field:
         """Real addresses in it replaced; its exact bytes where there was none and it is well-formed."""

@@ -236,25 +236,29 @@ def flate_bomb(megabytes: int) -> bytes:
 
 
 def pdf_bomb(where: str) -> bytes:
-    """Page content, or the object stream that holds the page tree, of 300 MB."""
-    if where == "content":
+    """300 MB of page content, of a font's character map, or of the object stream that holds the page tree."""
+    if where != "objects":
         document = pikepdf.open(io.BytesIO(pdf(info=False)))
-        document.pages[0].obj.Contents = pikepdf.Stream(document, flate_bomb(300), Filter=Name.FlateDecode)
+        page = document.pages[0].obj
+        (page if where == "Contents" else page.Resources.Font.F1)[f"/{where}"] = document.make_indirect(
+            pikepdf.Stream(document, flate_bomb(300), Filter=Name.FlateDecode, Subtype=Name.Image))
         return closed(document)
     body = flate_bomb(300)
     return (b"%%PDF-1.5\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n3 0 obj<</Type/ObjStm/N 1/First 4/Filter/FlateDecode"
             b"/Length %d>>stream\n" % len(body)) + body + b"\nendstream endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
 
 
-def pdf_of_forms(depth: int) -> bytes:
-    """Each form draws the next one twice: 2^depth of them in a few kilobytes."""
+def pdf_of_forms(depth: int, pages: int = 1) -> bytes:
+    """Each form draws the next one twice: 2^depth of them in a few kilobytes, on each page."""
     document = pikepdf.new()
     form = document.make_stream(b"0 0 m", Type=Name.XObject, Subtype=Name.Form, BBox=[0, 0, 9, 9])
     for _ in range(depth):
         form = document.make_stream(b"/X Do /X Do", Type=Name.XObject, Subtype=Name.Form, BBox=[0, 0, 9, 9],
                                     Resources=Dictionary(XObject=Dictionary(X=form)))
-    page = document.add_blank_page()
-    page.obj.Contents, page.obj.Resources = document.make_stream(b"/X Do"), Dictionary(XObject=Dictionary(X=form))
+    contents = document.make_stream(b"/X Do")
+    for _ in range(pages):
+        page = document.add_blank_page()
+        page.obj.Contents, page.obj.Resources = contents, Dictionary(XObject=Dictionary(X=form))
     return closed(document)
 
 

@@ -39,7 +39,7 @@ _EMPTIED = (("core-properties", _CORE, "document properties"), ("custom-properti
 _SIGNS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
 _TOLD_BY_CORE = ("created", "modified", "revision", "coreProperties")
 _APP = (b"Company", b"Manager", b"HyperlinkBase", b"Template")
-_NEUTRAL = {b"author": b"Author", b"initials": b"A", b"userId": b""}
+_NEUTRAL = {b"author": b"Author", b"initials": b"A"}
 _SPOKEN_ATTRIBUTES = {"docPr": ("descr", "title"), "cNvPr": ("descr", "title"), "docVar": ("val",), "alias": ("val",),
                       "tag": ("val",), "hyperlink": ("tooltip",), "fldSimple": ("instr",), "textpath": ("string",),
                       "imagedata": ("title",), "shape": ("alt",)}
@@ -214,14 +214,14 @@ def _neutral(name: str, data: bytes, properties: bool) -> tuple[bytes, str]:
         if b"attachedTemplate" in data:
             return xml.edit(data, _neutral_template), "docx template path"
         return data, ""
-    if any(word in data for word in (b"author", b"initials", b"userId")):
+    if any(word in data for word in (b"author", b"initials")):
         return xml.edit(data, _neutral_author(name)), "docx names in comments and changes"
     return data, ""
 
 
 def _neutral_author(part: str) -> Callable[[bytes, bytes], bytes]:
     def change(name: bytes, tag: bytes) -> bytes:
-        if b"author" in tag or b"initials" in tag or b"userId" in tag:
+        if b"author" in tag or b"initials" in tag:
             return xml.set_attributes(tag, _NEUTRAL)
         return tag
 

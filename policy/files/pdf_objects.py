@@ -21,8 +21,11 @@ _MAX_STREAMS = 100_000_000
 _MAX_OBJECT_STREAMS = 1_000_000_000
 _MAX_PAGE = 20_000_000
 """Octets of drawing that one page may come to with all forms that it repeats."""
+_MAX_DRAWN = 60_000_000
+"""The same for all pages that are read."""
 MAX_PAGES = 1_000
-_FORM_COST = 200
+_FORM_COST = 500
+"""What a form costs a reader besides its own octets."""
 _MOST = 1_032
 """Deflate's highest ratio."""
 _MAX_LZW = 200_000
@@ -214,14 +217,16 @@ class Walk:
     def _check_pages(self) -> None:
         from pikepdf import Array
 
+        left = _MAX_DRAWN
         for index, page in enumerate(self._pdf.pages):
             if index >= MAX_PAGES:
                 return
             contents, resources = page.obj.get("/Contents"), page.obj.get("/Resources")
             parts = list(contents) if isinstance(contents, Array) else [contents]
             for part in parts:
-                if _is_stream(part):
-                    self._cost(part, resources, index, 0)
+                left -= self._cost(part, resources, index, 0) if _is_stream(part) else 0
+            if left < 0:
+                raise unreadable("a pdf that draws too much")
 
     def _cost(self, stream: Object, inherited: object, page: int, depth: int) -> int:
         """Octets to be drawn for a stream with all that it draws; forms may repeat forms, which multiplies."""

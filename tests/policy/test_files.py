@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from pikepdf import Array, Dictionary, Name, String
 from PIL import Image, ImageChops, ImageSequence
 
+from policy import files
 from policy.files import Findings, examine
-from policy.files.findings import MAX_TEXT
+from policy.files.findings import MAX_TEXT, Inside
 from policy.files.names import bad_name
 from policy.status import Status
 
@@ -112,7 +113,7 @@ def moved_zip(before: bytes) -> bytes:
     ("a.jpg", made.plain_jpeg() + b"\0\0" + made.EXE), ("a.jpg", made.plain_jpeg() + b"\n" + made.SCRIPT),
     ("a.jpg", made.plain_jpeg()[:2] + made.segment(0xFE, b"<html>" + made.SCRIPT) + made.plain_jpeg()[2:]),
     ("a.jpg", made.plain_jpeg()[:2] + made.segment(0xEA, made.pdf()) + made.plain_jpeg()[2:]),
-    ("a.gif", made.gif() + b"=1;alert(document.domain)"), ("a.gif", b"GIF89a/*" + made.gif()[8:] + b"*/=1;alert(1)//"),
+    ("a.gif", made.gif() + b"=1;alert(document.domain)"), ("a.gif", b"GIF89a/*" + made.gif()[8:-1] + b"!\xfe\x0f*/=1;alert(1)///\0;"),
     ("a.gif", made.gif() + b"\0" * 9 + b"Rar!\x1a\x07"), ("a.png", made.png() + made.SCRIPT), ("a.png", made.png() + made.pdf()),
     ("a.bmp", made.bmp() + ZIP), ("a.tif", made.tiff() + made.pdf()), ("a.docx", made.docx() + made.SCRIPT),
     ("a.docx", made.docx() + made.docx()), ("a.docx", made.docx().replace(b"PK\x01\x02", b"PK\x03\x04" + made.EXE + b"PK\x01\x02", 1))])
@@ -228,8 +229,10 @@ def test_directories_in_a_circle_end() -> None:
     (made.pdf_annotated(Subtype=Name.RichMedia), Status.ATTACHMENT_ACTIVE),
     (made.pdf_annotated(Subtype=Name.Widget, AA=Dictionary(K=Dictionary(S=Name.JavaScript, JS=String("x")))), Status.ATTACHMENT_ACTIVE),
     (made.pdf_with(AcroForm=Dictionary(Fields=Array(), XFA=String("<x/>"))), Status.ATTACHMENT_ACTIVE),
-    (made.locked_pdf(), Status.ATTACHMENT_LOCKED), (made.pdf_bomb("content"), Status.ATTACHMENT_UNREADABLE),
+    (made.locked_pdf(), Status.ATTACHMENT_LOCKED), (made.pdf_bomb("Contents"), Status.ATTACHMENT_UNREADABLE),
+    (made.pdf_bomb("ToUnicode"), Status.ATTACHMENT_UNREADABLE),
     (made.pdf_bomb("objects"), Status.ATTACHMENT_UNREADABLE), (made.pdf_of_forms(30), Status.ATTACHMENT_UNREADABLE),
+    (made.pdf_of_forms(12, pages=100), Status.ATTACHMENT_UNREADABLE),
     (b"%PDF-1.4\n", Status.ATTACHMENT_UNREADABLE), (b"%PDF-1.4\n1 0 obj<<>>endobj\ntrailer<<>>\n%%EOF", Status.ATTACHMENT_UNREADABLE),
     (made.form(), None), (made.signed(), None), (made.ugly_pdf(), None), (made.pdf()[:-30], None), (made.pdf_of_forms(4), None),
     (made.pdf_annotated(Subtype=Name.Link, A=Dictionary(S=Name.URI, URI=String("https://tienda.example/JavaScript"))), None),
@@ -336,6 +339,7 @@ DOCX_REFUSED: list[tuple[bytes, Status]] = [
     (made.docx(parts={f"word/{n}.xml": "<x/>" for n in range(2000)}), Status.ATTACHMENT_UNREADABLE),
     (made.docx(parts={"../x.xml": "<x/>"}), Status.ATTACHMENT_UNREADABLE), (made.docx(parts={"/x.xml": "<x/>"}), Status.ATTACHMENT_UNREADABLE),
     (made.docx(parts={"word/x.xml": '<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>'}), Status.ATTACHMENT_UNREADABLE),
+    (made.docx(parts={"word/x.xml": '<!DOCTYPE x SYSTEM "https://evil.example/x.dtd"><x/>'}), Status.ATTACHMENT_UNREADABLE),
     (made.docx(parts={"word/x.xml": '<?xml version="1.0" encoding="cp037"?><x/>'}), Status.ATTACHMENT_UNREADABLE),
     (made.docx("<w:p>"), Status.ATTACHMENT_UNREADABLE),
     (made.docx(main="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml"), Status.ATTACHMENT_CONTENT),
@@ -477,6 +481,17 @@ def damaged(content: bytes, rng: Random, hits: int) -> bytes:
             case _:
                 out[at : at + size] = rng.choice((b"\0", b"\xff", b"\x7f")) * size
     return bytes(out[: rng.randrange(len(out) + 1)] if rng.random() < 0.1 else out)
+
+
+def test_a_library_that_chokes_fails_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def choke(content: bytes, scrub: bool) -> Inside:
+        raise RuntimeError(f"cannot read {content!r}")
+
+    monkeypatch.setitem(files._EXAMINERS, "pdf", choke)
+    found = look("a.pdf", made.pdf())
+    assert status(found) is Status.ATTACHMENT_UNREADABLE
+    assert found.problem is not None
+    assert found.problem.reason == "RuntimeError"
 
 
 @settings(max_examples=100, deadline=None)

@@ -207,6 +207,7 @@ HOSTILE = {
     "fonts hidden in script": "".join(f"<font color=#{n:06x}><script><!--<script></script></font>--></script><p>" for n in range(12_000)),
     "fonts in a drawing's style": "<svg><style><p>" + "".join(f"<font color=#{n:06x}>" for n in range(380)) + "</p></style></svg>"
     + "<p>x</p>" * 100_000,
+    "fonts cleared by a row": "<table>" + "".join(f"<font color=#{n:06x}>" for n in range(380)) + "<tr>" + "<p>x</p>" * 100_000,
     "svg style": "<svg><style>" + "<font color=1>" * 70_000, "misnested": "<b><div></b>" * 80_000, "misnested twice": "<b><i><p></b></i>" * 60_000,
     "attributes": "<p " + " ".join(f"a{n}" for n in range(150_000)) + ">", "attribute": f'<p title="{"a" * MEGABYTE}">x</p>',
     "open attribute": '<p title="' + "a" * MEGABYTE, "open attributes": "<p a='" * 160_000, "open tags": "<p " * 330_000,
