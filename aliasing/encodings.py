@@ -107,7 +107,7 @@ def bytes_to_text(data: bytes, charset: str | None = None) -> str:
 
 def decode_text(data: bytes, charset: str | None = None) -> tuple[str, str]:
     """(text, the codec that read it): encoding the text with that codec gives octets of the same meaning."""
-    for codec in _candidates(charset):
+    for codec in _candidates(data, charset):
         try:
             text = data.decode(codec)
         except (UnicodeError, ValueError):
@@ -116,12 +116,14 @@ def decode_text(data: bytes, charset: str | None = None) -> tuple[str, str]:
     return data.decode("latin-1"), "latin-1"
 
 
-def _candidates(charset: str | None) -> Iterator[str]:
+def _candidates(data: bytes, charset: str | None) -> Iterator[str]:
     named = codec_of(charset) if charset else None
     if named and named != "ascii":
         yield named
         if wider := _WIDER.get(named):
             yield wider
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        yield "utf-16"  # a text file says so itself
     yield "utf-8"
 
 

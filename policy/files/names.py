@@ -12,6 +12,7 @@ ACCEPTED = {
 FOR_NAMELESS = {
     "image/jpeg": "jpg", "image/jpg": "jpg", "image/pjpeg": "jpg", "image/png": "png", "image/x-png": "png",
     "image/gif": "gif", "image/bmp": "bmp", "image/tiff": "tiff", "application/pdf": "pdf",
+    "text/plain": "txt",
 }
 """Inline images often come without a name; their media type then says what they must be."""
 LIST = "txt, pdf, doc, docx, jpg, gif, tiff, bmp, png"

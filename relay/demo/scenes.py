@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from aliasing.message import Message
 from relay.demo.world import BUYER, SELLER, STRANGER, World
 from relay.ledger.registry import NewParty, OrderRow
 
@@ -70,9 +71,10 @@ async def play(world: World, one: OrderRow, two: OrderRow) -> AsyncIterator[Scen
         world, "A stranger has got hold of the alias", STRANGER, one.buyer_alias,
         _mail(f"<{STRANGER}>", one.buyer_alias, "Hola", "¿Es usted Ana?\n"), "NOT_AUTHORISED", tells_order=False)
 
-    world.registry.add_block("buyer", "B-2002", "unsolicited", None, "")
+    yield await _asks_for_peace(world, first.arrived)
+
     yield await _refused(
-        world, "The buyer refuses unsolicited messages: an offer comes back", SELLER, two.buyer_alias,
+        world, "So an offer of the same seller comes back", SELLER, two.buyer_alias,
         _mail(f"Sol <{SELLER}>", two.buyer_alias, "Oferta especial", "¡Solo hoy!\n"), "UNSOLICITED", tells_order=True)
 
     yield await _passes(
@@ -101,6 +103,12 @@ async def play(world: World, one: OrderRow, two: OrderRow) -> AsyncIterator[Scen
         _with_file(one.seller_alias, "factura.pdf", PDF),
         lambda raw: (("its bytes are the same", raw.endswith(_with_file("", "factura.pdf", PDF)[-200:])),))
 
+    yield await _passes(
+        world, "A photo tells where it was taken: the picture arrives, the place does not", BUYER, one.seller_alias,
+        _with_file(one.seller_alias, "foto.jpg", _photo(), "image/jpeg"),
+        lambda raw: (("the picture is there", _files(raw)[0].startswith(b"\xff\xd8")),
+                     ("no EXIF, no position", b"Exif" not in _files(raw)[0])))
+
     forged = "0" * 38 + "7" + one.buyer_alias[39:]
     data = _mail(f"Sol <{SELLER}>", forged, "Hola", "…\n")
     before = world.newest()
@@ -110,6 +118,19 @@ async def play(world: World, one: OrderRow, two: OrderRow) -> AsyncIterator[Scen
         ("nothing in the ledger", world.newest() == before)))
 
     yield await _down_and_up(world, one)
+
+
+async def _asks_for_peace(world: World, arrived: bytes | None) -> Scene:
+    """The buyer writes to the address that the footer offers; nothing but mail is needed."""
+    address = _field(arrived, "List-Unsubscribe").partition("mailto:")[2].partition("?")[0]
+    data = _mail(f"Ana <{BUYER}>", address, "No más mensajes no solicitados", "\n")
+    reply = await world.send(BUYER, address, data)
+    blocks = list(world.registry.blocks())
+    title = "The buyer has had enough offers, and writes to the sealed address below the message"
+    return Scene(title, data, reply, None, None, (
+        ("done, and said so", reply.startswith("250") and "Hecho" in reply),
+        ("no more unsolicited messages from this seller", len(blocks) == 1),
+        ("it is no message: nothing was forwarded", len(world.outside.arrived) == 2)))
 
 
 async def _down_and_up(world: World, order: OrderRow) -> Scene:
@@ -162,13 +183,13 @@ def _mail(from_: str, to: str, subject: str, body: str, message_id: str = "", ex
     return "\n".join(lines).replace("\n", "\r\n").encode()
 
 
-def _with_file(to: str, name: str, content: bytes) -> bytes:
+def _with_file(to: str, name: str, content: bytes, kind: str = "application/pdf") -> bytes:
     import base64
 
     head = (f"From: Ana <{BUYER}>\nTo: {to}\nSubject: Factura\nMIME-Version: 1.0\n"
             "Content-Type: multipart/mixed; boundary=corte\n\n"
             "--corte\nContent-Type: text/plain\n\nLe adjunto la factura.\n"
-            f'--corte\nContent-Type: application/pdf; name="{name}"\nContent-Transfer-Encoding: base64\n'
+            f'--corte\nContent-Type: {kind}; name="{name}"\nContent-Transfer-Encoding: base64\n'
             f'Content-Disposition: attachment; filename="{name}"\n\n')
     return (head + base64.encodebytes(content).decode() + "--corte--\n").replace("\n", "\r\n").encode()
 
@@ -176,3 +197,22 @@ def _with_file(to: str, name: str, content: bytes) -> bytes:
 def _field(raw: bytes | None, name: str) -> str:
     match = re.search(rb"(?mi)^" + name.encode() + rb": (.*)", raw or b"")
     return match.group(1).decode().strip() if match else ""
+
+
+def _photo() -> bytes:
+    """A small picture that says where, by whom and with what it was taken."""
+    import io
+
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x013B] = "Ana López"  # Artist
+    exif.get_ifd(0x8825)[1], exif.get_ifd(0x8825)[2] = "N", (40.0, 25.0, 0.0)  # GPS
+    out = io.BytesIO()
+    Image.new("RGB", (64, 48), (220, 160, 60)).save(out, "JPEG", exif=exif)
+    return out.getvalue()
+
+
+def _files(raw: bytes) -> list[bytes]:
+    message = Message.parse(raw)
+    return [message.decoded(part) for part in message.root.leaves() if part.is_attachment]

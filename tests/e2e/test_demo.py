@@ -24,7 +24,7 @@ def test_every_scene_goes_as_told(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert lines[-1]["real_addresses"] == lines[-1]["failed"] == 0
     assert lines[-1]["bytes"] > 5000
-    assert lines[-1]["scenes"] == len(lines) - 1 == 11
+    assert lines[-1]["scenes"] == len(lines) - 1 == 13
     assert [line["ledger"]["state"] for line in lines[:-1] if line["ledger"]].count("refused") == 3
     assert time.monotonic() - started < 20
     assert list(tmp_path.iterdir()) == []
