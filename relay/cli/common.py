@@ -6,16 +6,16 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from relay import config as configuration
 from relay.config import Config
 from relay.ledger.opened import Opened, open_ledger
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _CONFIG = "tradepost.config-file"
 
@@ -82,6 +82,9 @@ def show(rows: Iterable[dict[str, Any]], columns: Sequence[str], as_json: bool, 
             click.echo(json.dumps(row, ensure_ascii=False))
             count += 1
         return count
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
@@ -94,6 +97,8 @@ def show(rows: Iterable[dict[str, Any]], columns: Sequence[str], as_json: bool, 
 
 def console() -> Console:
     """On a terminal as wide as it is; elsewhere wide enough not to fold."""
+    from rich.console import Console  # twenty milliseconds that a script with --json need not pay
+
     return Console() if sys.stdout.isatty() else Console(width=250, soft_wrap=True)
 
 

@@ -8,6 +8,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,8 @@ Connection = Any
 """pysqlite3's connection; the package ships no types."""
 MIN_SQLITE = (3, 51, 3)
 MAX_BATCH = 500
+AGAIN_S = 1.0
+"""The pause before patient work is tried again."""
 _BUSY = {"SQLITE_BUSY", "SQLITE_LOCKED"}
 
 
@@ -61,32 +64,48 @@ def ledger_error(error: Exception, path: Path | None = None) -> LedgerError:
     return StorageFailed(f"{where}storage error {name or type(error).__name__}")
 
 
+@dataclass(frozen=True)
+class _Work:
+    """One piece. A patient one outlasts a locked ledger and a full disk: it waits instead of failing."""
+
+    do: Callable[[Connection], Any]
+    done: asyncio.Future[Any]
+    patient: bool
+
+
+_Result = tuple[_Work, Any, BaseException | None]
+
+
 class Writer:
     """Runs pieces of work on its own connection, many of them in one commit.
 
-    A piece may run twice, on a clean slate each time. One that raises is rolled back alone.
-    When the commit itself fails, every piece in it fails. After an
-    I/O error nothing more is written: `broken` is set and each later piece fails at once.
+    A piece may run twice, on a clean slate each time. One that raises is rolled back alone. When the commit
+    itself fails, every piece in it fails, or, if it is patient and the cause may pass, waits for its next chance.
+    After an I/O error nothing more is written: `broken` is set and each later piece fails at once.
     """
 
     def __init__(self, path: Path) -> None:
         self._connection = connect(path)
         # SQLite's own lock is polled with growing sleeps; between our processes flock hands over at once
-        self._turn = path.with_suffix(".turn").open("w")
-        self._turn_fd = self._turn.fileno()
-        os.fchmod(self._turn_fd, 0o600)
-        self._queue: queue.SimpleQueue[tuple[Callable[[Connection], Any], asyncio.Future[Any]] | None] = (
-            queue.SimpleQueue())
+        try:
+            self._turn_fd = os.open(path.with_suffix(".turn"), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StorageFailed(f"{error.filename}: cannot be opened ({error.strerror})") from None
+        self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._waiting: list[_Work] = []
         self.broken: LedgerError | None = None
         self.commits = 0
         self.works = 0
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Callable[[Connection], T]) -> asyncio.Future[T]:
-        """Do `work` in the next commit; the future is done after its fsync. Cancelling it does not undo it."""
+    def submit(self, work: Callable[[Connection], T], *, patient: bool = False) -> asyncio.Future[T]:
+        """Do `work` in the next commit; the future is done after its fsync. Cancelling it does not undo it.
+
+        `patient` is for what has happened already and must be written down whenever that can be done.
+        """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._queue.put((work, future))
+        self._queue.put(_Work(work, future, patient))
         return future
 
     def close(self) -> None:
@@ -97,53 +116,73 @@ class Writer:
     def _run(self) -> None:
         running = True
         while running:
-            batch = [self._queue.get()]
-            while len(batch) < MAX_BATCH and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
+            batch = self._next_batch()
             running = None not in batch
             works = [item for item in batch if item is not None]
             if works:
                 self._commit(works)
+        self._report([(work, None, LedgerBusy("ledger: the daemon stops")) for work in self._waiting])
         self._connection.close()
-        self._turn.close()
+        os.close(self._turn_fd)
 
-    def _commit(self, works: list[tuple[Callable[[Connection], Any], asyncio.Future[Any]]]) -> None:
-        results: list[tuple[asyncio.Future[Any], Any, BaseException | None]]
+    def _next_batch(self) -> list[_Work | None]:
+        """What waits for another try and what is new; blocks until there is something to do."""
+        batch: list[_Work | None] = []
         try:
-            if self.broken:
-                raise self.broken
-            fcntl.flock(self._turn_fd, fcntl.LOCK_EX)
-            try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                results = [(future, work(self._connection), None) for work, future in works]
-            except sqlite.IntegrityError:
-                results = self._one_by_one(works)
-            except sqlite.Error:
-                raise
-            except Exception:
-                results = self._one_by_one(works)
-            self._connection.execute("COMMIT")
-            self.commits += 1
-            self.works += len(works)
-        except (sqlite.Error, LedgerError) as error:
+            batch.append(self._queue.get(timeout=AGAIN_S if self._waiting else None))
+            while len(batch) < MAX_BATCH and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+        except queue.Empty:
+            pass
+        if None not in batch:
+            batch, self._waiting = [*self._waiting, *batch], []
+        return batch
+
+    def _commit(self, works: list[_Work]) -> None:
+        try:
+            results = self._committed(works)
+        except Exception as error:  # the thread must outlive all: without it every session waits for ever
             failure = error if isinstance(error, LedgerError) else ledger_error(error)
             if isinstance(failure, StorageFailed):
                 self.broken = failure
             self._roll_back()
-            results = [(future, None, failure) for _, future in works]
+            if self.broken is None:
+                self._waiting += [work for work in works if work.patient]
+                works = [work for work in works if not work.patient]
+            results = [(work, None, self.broken or failure) for work in works]
+        self._report(results)
+
+    def _committed(self, works: list[_Work]) -> list[_Result]:
+        """All in one transaction; raises what stopped the transaction as a whole."""
+        if self.broken:
+            raise self.broken
+        fcntl.flock(self._turn_fd, fcntl.LOCK_EX)
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            results = self._all(works)
+            self._connection.execute("COMMIT")
         finally:
             fcntl.flock(self._turn_fd, fcntl.LOCK_UN)
-        loop = works[0][1].get_loop()
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(_resolve, results)
+        self.commits += 1
+        self.works += len(works)
+        return results
 
-    def _one_by_one(self, works: list[tuple[Callable[[Connection], Any], asyncio.Future[Any]]]
-                    ) -> list[tuple[asyncio.Future[Any], Any, BaseException | None]]:
+    def _all(self, works: list[_Work]) -> list[_Result]:
+        try:
+            return [(work, work.do(self._connection), None) for work in works]
+        except sqlite.IntegrityError:
+            return self._one_by_one(works)
+        except sqlite.Error:
+            raise
+        except Exception:
+            return self._one_by_one(works)
+
+    def _one_by_one(self, works: list[_Work]) -> list[_Result]:
         """The batch again, each piece behind a savepoint, so that a bad one is undone alone. Savepoints cost two
         statements a piece, which is why the good case does without."""
         self._connection.execute("ROLLBACK")
         self._connection.execute("BEGIN IMMEDIATE")
-        return [(future, *self._one(work)) for work, future in works]
+        return [(work, *self._one(work.do)) for work in works]
 
     def _one(self, work: Callable[[Connection], Any]) -> tuple[Any, BaseException | None]:
         self._connection.execute("SAVEPOINT work")
@@ -171,12 +210,16 @@ class Writer:
             except sqlite.Error as error:
                 self.broken = ledger_error(error)
 
+    def _report(self, results: list[_Result]) -> None:
+        if results and not (loop := results[0][0].done.get_loop()).is_closed():
+            loop.call_soon_threadsafe(_resolve, results)
 
-def _resolve(results: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
-    for future, result, error in results:
-        if future.done():
+
+def _resolve(results: list[_Result]) -> None:
+    for work, result, error in results:
+        if work.done.done():
             continue
         if error is None:
-            future.set_result(result)
+            work.done.set_result(result)
         else:
-            future.set_exception(error)
+            work.done.set_exception(error)
