@@ -144,7 +144,8 @@ def _to_bytes(text: str) -> bytes:
 # Bodies
 
 _DECLARED = re.compile(rb"^content-transfer-encoding[ \t]*:(.*)", re.IGNORECASE | re.DOTALL)
-_QUOTED_PRINTABLE = re.compile(rb"=(?:[0-9A-Fa-f]{2}|[ \t]{0,8}\r?\n)")
+_QUOTED_PRINTABLE = re.compile(rb"=(?:40|2[eE]|[ \t]{0,8}\r?\n)")
+"""What an address in quoted-printable has in it: its sign, a dot, or a line broken in the middle."""
 
 
 def _in_body(body: bytes, part: Part, spellings: Spellings) -> bool:
@@ -152,8 +153,11 @@ def _in_body(body: bytes, part: Part, spellings: Spellings) -> bool:
     decoded = []
     if b"base64" in declared:
         decoded.append(from_base64(body))
-    if b"quoted" in declared or (b"base64" not in declared and _QUOTED_PRINTABLE.search(body)):
+    if b"quoted" in declared:
         decoded.append(binascii.a2b_qp(body))
+    elif b"base64" not in declared and _QUOTED_PRINTABLE.search(body) and _in_views(
+            binascii.a2b_qp(body).decode("utf-8", "replace"), spellings):
+        return True  # no program decodes what is not declared, but a person may
     if b"base64" in declared:
         if _in_binary(body, spellings):
             return True

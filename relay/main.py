@@ -24,8 +24,9 @@ from relay.accept import Acceptor
 from relay.config import Config
 from relay.dns import DnsResolver
 from relay.dsn.notices import Notices
-from relay.errors import KeyRingFileError, TradepostError, UsageError
+from relay.errors import KeyRingFileError, StorageFailed, TradepostError, UsageError
 from relay.examiner import PR_SET_PDEATHSIG, Examiner
+from relay.ledger.clock import Steady, boot_time
 from relay.ledger.opened import open_ledger, release_leases, sweep_spool
 from relay.ledger.sqlite import SqliteLedger
 from relay.queue.runner import Runner
@@ -116,16 +117,17 @@ class Daemon:
     """One relay process."""
 
     def __init__(self, config: Config, sockets: Sequence[socket.socket],
-                 clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+                 clock: Callable[[], datetime] = lambda: datetime.now(UTC), steady: Steady = boot_time) -> None:
         self._config = config
         self._sockets = sockets
         self._clock = clock
+        self._steady = steady
         self._examiner = Examiner()
         self._status = 0
 
     async def run(self) -> int:
         config, sockets = self._config, self._sockets
-        ledger = SqliteLedger(open_ledger(config.ledger_path, config.key_ring))
+        ledger = SqliteLedger(open_ledger(config.ledger_path, config.key_ring), self._steady)
         runner = self._runner(ledger)
         service = self._service(ledger, runner)
         stop = asyncio.Event()
@@ -214,7 +216,10 @@ def _log_stray(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None
 def _only_one(ledger: Path) -> IO[str]:
     """A lock beside the ledger: a second daemon would take the first one's leases for a dead process's."""
     path = ledger.with_suffix(".lock")
-    file = path.open("a")
+    try:
+        file = path.open("a")
+    except OSError as error:
+        raise StorageFailed(f"{path}: cannot be opened ({error.strerror})") from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

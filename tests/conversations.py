@@ -174,7 +174,7 @@ def as_text(page: str) -> str:
     reader = _TextOf()
     reader.feed(page)
     reader.close()
-    return "\n".join(reader.lines + [reader.line.strip()]).strip()
+    return "\n".join([*reader.lines, reader.line.strip()]).strip()
 
 
 class _TextOf(HTMLParser):
@@ -189,9 +189,7 @@ class _TextOf(HTMLParser):
         values = dict(attrs)
         if tag in ("style", "head", "title"):
             self.silent += 1
-        elif tag == "br":
-            self._end()
-        elif tag in BLOCKS and self.line.strip():
+        elif tag == "br" or (tag in BLOCKS and self.line.strip()):
             self._end()
         elif tag == "a":
             self.href = values.get("href") or ""

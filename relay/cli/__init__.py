@@ -7,7 +7,7 @@ import sys
 import click
 
 from relay.cli.common import Group
-from relay.errors import ConfigError, TradepostError
+from relay.errors import ConfigError, LedgerBusy, StorageFailed, StorageFull, TradepostError
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -35,6 +35,9 @@ def main() -> None:
         for problem in error.problems:
             click.echo(problem, err=True)
         sys.exit(2)
+    except (LedgerBusy, StorageFull, StorageFailed) as error:  # may mend itself: systemd starts the daemon again
+        click.echo(f"tradepost: {error}", err=True)
+        sys.exit(1)
     except TradepostError as error:
         click.echo(f"tradepost: {error}", err=True)
         sys.exit(2)

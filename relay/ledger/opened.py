@@ -15,6 +15,7 @@ from sqlite_utils import Database
 from relay import keys as key_file
 from relay.errors import SchemaError, StorageFailed
 from relay.keys import Keys
+from relay.ledger.clock import MIN_STEP_S
 from relay.ledger.migrations import migrations
 from relay.ledger.vault import Vault
 from relay.ledger.writer import Connection, connect, ledger_error
@@ -82,17 +83,25 @@ def open_ledger(path: Path, ring: Path) -> Opened:
 
 
 def release_leases(opened: Opened, now: datetime) -> None:
-    """At start, when no daemon runs on this ledger: leases of one that died are void."""
+    """At start, when no daemon runs on this ledger: leases of one that died are void, and so is a clock that was ahead."""
     opened.query("release_leases", now.timestamp())
+    opened.query("clock_behind", {"now": now.timestamp(), "tolerance": MIN_STEP_S})
+    opened.query("clock_forget")
 
 
 def sweep_spool(opened: Opened) -> int:
-    """At start, when no daemon runs on this ledger: delete files that no commit came to name; how many."""
-    opened.spool.mkdir(mode=0o700, exist_ok=True)
-    named = {row["file"] for row in opened.query("spooled_files")}
-    orphans = [path for path in opened.spool.iterdir() if path.name not in named]
-    for path in orphans:
-        path.unlink(missing_ok=True)
+    """At start, when no daemon runs on this ledger: delete files that no commit came to name; how many.
+
+    Raises StorageFailed when the folder cannot be written.
+    """
+    try:
+        opened.spool.mkdir(mode=0o700, exist_ok=True)
+        named = {row["file"] for row in opened.query("spooled_files")}
+        orphans = [path for path in opened.spool.iterdir() if path.name not in named]
+        for path in orphans:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageFailed(f"{error.filename}: {error.strerror}; check the folder's owner and the mount") from None
     return len(orphans)
 
 

@@ -115,6 +115,27 @@ UPDATE delivery SET attempts = attempts + 1, lease_until = ?, next_attempt_at = 
 -- At start: nobody else runs on this ledger, so every lease is a dead process's.
 UPDATE delivery SET lease_until = NULL, next_attempt_at = min(next_attempt_at, ?) WHERE lease_until IS NOT NULL;
 
+-- name: clock_behind
+-- At start: when the newest event lies in the future, the clock was set back while nobody ran. Nothing waits for it.
+UPDATE delivery SET created_at = min(created_at, :now), next_attempt_at = min(next_attempt_at, :now)
+WHERE finished_at IS NULL AND (SELECT at FROM event ORDER BY id DESC LIMIT 1) > :now + :tolerance;
+
+-- name: clock_forget
+DELETE FROM revision WHERE name = 'clock';
+
+-- name: clock_offset
+-- Wall clock minus boot time, in seconds, as the queue's times count it: the processes of one daemon share it.
+SELECT value FROM revision WHERE name = 'clock';
+
+-- name: clock_set
+INSERT INTO revision (name, value) VALUES ('clock', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+
+-- name: clock_stepped
+-- The wall clock was stepped: leases, pauses and ages stay what they were.
+UPDATE delivery SET created_at = created_at + :step, next_attempt_at = next_attempt_at + :step,
+                    lease_until = lease_until + :step
+WHERE finished_at IS NULL;
+
 -- name: spooled_files
 SELECT file FROM content WHERE file IS NOT NULL;
 

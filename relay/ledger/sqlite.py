@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import json
 from collections import OrderedDict
@@ -21,6 +22,7 @@ from relay.durable import write_durably
 from relay.errors import LedgerError, Overtaken, StorageFailed, StorageFull
 from relay.keys import Keys
 from relay.ledger import Notice, ReturnedDelivery
+from relay.ledger.clock import MIN_STEP_S, Steady, StepWatch
 from relay.ledger.opened import SQL, Opened, signed, unsigned
 from relay.ledger.vault import MessageVault, PartyVault, new_message, open_message
 from relay.ledger.writer import Connection, Writer
@@ -49,9 +51,11 @@ class _Known:
 class SqliteLedger:
     """Keeps the Ledger protocol; one instance a process."""
 
-    def __init__(self, opened: Opened) -> None:
+    def __init__(self, opened: Opened, steady: Steady | None = None) -> None:
+        """With a `steady` clock, steps of the wall clock that claim() is told are noticed and made up for."""
         self._opened = opened
         self._writer = Writer(opened.path)
+        self._watch = StepWatch(steady) if steady else None
         self._revision = -1
         self._blocks: RelayBlocks | None = None
         self._frames: OrderedDict[int, _Known] = OrderedDict()
@@ -153,7 +157,9 @@ class SqliteLedger:
             return None
         vault = self._message_vault(row)
         original = row["original_id_sealed"]
-        content = await asyncio.to_thread(self._read_content, vault, row["content_sealed"], row["file"])
+        content = None
+        with contextlib.suppress(LedgerError):  # a DSN can do without
+            content = await asyncio.to_thread(self._read_content, vault, row["content_sealed"], row["file"])
         received_at = _time(row["received_at"])
         assert received_at is not None
         return ReturnedDelivery(
@@ -178,9 +184,16 @@ class SqliteLedger:
                 self._remember(number, vault)
             return deliveries
 
-        return await self._writer.submit(work)
+        try:
+            return await self._writer.submit(work)
+        except StorageFailed:
+            raise  # what is on the disk is not known before the next start, which sweeps
+        except Exception:
+            self._unlink(files)
+            raise
 
     async def claim(self, now: datetime, lease_s: float, limit: int) -> list[Delivery]:
+        await self._follow_clock(now)
         if not self._opened.query("due", now.timestamp(), 1):
             return []  # the usual answer costs no write
 
@@ -212,7 +225,8 @@ class SqliteLedger:
             if notice is not None:
                 self._insert_notice(connection, notice, now)
 
-        await self._writer.submit(work)
+        # the attempt is over: forgotten, it would be made again when the lease ends
+        await self._writer.submit(work, patient=True)
 
     async def record_dsn(self, about: ReturnedDelivery, outcome: Outcome, now: datetime, *,
                          action: str, notice: Notice | None) -> None:
@@ -249,6 +263,21 @@ class SqliteLedger:
         return await self._writer.submit(work)
 
     # -- pieces --------------------------------------------------------------------------------------------
+
+    async def _follow_clock(self, now: datetime) -> None:
+        """Move the queue's times along with a wall clock that was stepped; whichever process sees it first does."""
+        offset = self._watch.stepped(now) if self._watch else None
+        if self._watch is None or offset is None:
+            return
+
+        def work(connection: Connection) -> None:
+            row = connection.execute(SQL["clock_offset"]).fetchone()
+            if row is not None and abs(offset - row["value"]) >= MIN_STEP_S:
+                connection.execute(SQL["clock_stepped"], {"step": offset - row["value"]})
+            connection.execute(SQL["clock_set"], (round(offset),))
+
+        await self._writer.submit(work)
+        self._watch.settle(offset)
 
     def _forget_if_stale(self) -> None:
         revision = self._opened.query("revision")[0]["value"]
@@ -321,13 +350,29 @@ class SqliteLedger:
         if entry.content is None or len(entry.content) <= BIG_BYTES:
             return vault, wrapped, None
         path = self._opened.spool / entry.id
-        await asyncio.to_thread(_write_file, path, vault, entry.content)
+        try:
+            await asyncio.to_thread(_write_file, path, vault, entry.content)
+        except StorageFailed as error:
+            self._writer.broken = self._writer.broken or error
+            raise
         return vault, wrapped, entry.id
+
+    def _unlink(self, files: Sequence[tuple[MessageVault, bytes, str | None]]) -> None:
+        """Files whose commit did not come: on a full disk they must not pile up until the next start."""
+        for _, _, file in files:
+            if file is not None:
+                with contextlib.suppress(OSError):
+                    (self._opened.spool / file).unlink()
 
     def _read_content(self, vault: MessageVault, blob: bytes | None, file: str | None) -> bytes:
         if file is not None:
-            blob = (self._opened.spool / file).read_bytes()
-        return vault.unseal("content", blob) if blob is not None else b""
+            try:
+                blob = (self._opened.spool / file).read_bytes()
+            except OSError as error:
+                raise StorageFailed(f"{error.filename}: cannot be read ({error.strerror})") from None
+        if blob is None:
+            raise LedgerError("ledger: the content of this message is gone")
+        return vault.unseal("content", blob)
 
     def _insert_message(self, connection: Connection, entry: LedgerEntry, vault: MessageVault, wrapped: bytes,
                         file: str | None) -> int:
@@ -450,7 +495,8 @@ def _write_file(path: Path, vault: MessageVault, content: bytes) -> None:
     try:
         write_durably(path, vault.seal("content", content))
     except OSError as error:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull("spool: no space left on the disk; free some") from None
         raise StorageFailed(f"spool: cannot be written ({error.strerror})") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import queue
@@ -145,7 +146,6 @@ class Writer:
             failure = error if isinstance(error, LedgerError) else ledger_error(error)
             if isinstance(failure, StorageFailed):
                 self.broken = failure
-            self._roll_back()
             if self.broken is None:
                 self._waiting += [work for work in works if work.patient]
                 works = [work for work in works if not work.patient]
@@ -161,6 +161,9 @@ class Writer:
             self._connection.execute("BEGIN IMMEDIATE")
             results = self._all(works)
             self._connection.execute("COMMIT")
+        except Exception:
+            self._roll_back()
+            raise
         finally:
             fcntl.flock(self._turn_fd, fcntl.LOCK_UN)
         self.commits += 1
@@ -211,8 +214,9 @@ class Writer:
                 self.broken = ledger_error(error)
 
     def _report(self, results: list[_Result]) -> None:
-        if results and not (loop := results[0][0].done.get_loop()).is_closed():
-            loop.call_soon_threadsafe(_resolve, results)
+        if results:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                results[0][0].done.get_loop().call_soon_threadsafe(_resolve, results)
 
 
 def _resolve(results: list[_Result]) -> None:

@@ -68,6 +68,9 @@ def check_content(arrived: EmailMessage, sent: EmailMessage, conversation: Conve
         assert " ".join(said.split()) in text
         assert [word for word in conversation.must_show if word not in text] == []
         assert "\ufffd" not in text
+    page = part(arrived, "text/html")
+    stated = re.search(r"<meta[^>]+charset=[\"']?([\w-]+)", str(page.get_content()))
+    assert stated is None or stated[1].lower() == page.get_content_charset(), "HTML and field name different charsets"
     picture = part(arrived, "image/png")
     assert picture.get_payload(decode=True) == IMAGE
     [cid] = set(re.findall(r"cid:([^\"'>\s]+)", content(arrived, "text/html")))
@@ -110,7 +113,6 @@ async def test_a_conversation_of_six_messages(relay: Relay, outside: OutsideServ
         assert (code, answer[:5]) == (250, "2.6.0"), answer
         last = (await outside.wait_for((number + 1) // 2, writers[reader].address))[-1].raw
         arrived = parsed(last)
-        open(f"/tmp/thr-{name}-{number}.eml","wb").write(last); open(f"/tmp/thr-{name}-{number}.sent","wb").write(sent)
         assert find(last, [SELLER, BUYER]) == []
         assert arrived["from"].addresses[0].display_name == people[writer]["shown"]
         check_thread(arrived, writers[reader], number)
