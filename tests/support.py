@@ -116,6 +116,11 @@ class Relay:
             start = self.log.stat().st_size
             self.process = subprocess.Popen([str(TRADEPOST), "serve", "-c", str(self.file)], stderr=log, stdout=log,
                                             env=self.environment(), cwd=self.folder)
+        await self.listening(start)
+
+    async def listening(self, start: int) -> None:
+        """Wait until the log, from octet `start` on, says where the daemon listens."""
+        assert self.process
         for _ in range(600):
             for line in self.log.read_bytes()[start:].splitlines():
                 if b'"listening"' in line:

@@ -83,7 +83,8 @@ def open_ledger(path: Path, ring: Path) -> Opened:
 
 
 def release_leases(opened: Opened, now: datetime) -> None:
-    """At start, when no daemon runs on this ledger: leases of one that died are void, and so is a clock that was ahead."""
+    """At start, when no daemon runs on this ledger: leases of one that died are void, and nothing waits for a time
+    that only a wrong clock had come to."""
     opened.query("release_leases", now.timestamp())
     opened.query("clock_behind", {"now": now.timestamp(), "tolerance": MIN_STEP_S})
     opened.query("clock_forget")
