@@ -28,7 +28,7 @@ _ONE_READING = re.compile(
     r"[A-Za-z0-9!#$&^_.+-]+(?:/[A-Za-z0-9!#$&^_.+-]+)?"
     r"(?:[ \t]*;[ \t]*[A-Za-z0-9!#$&^_.+*-]+=(?:[A-Za-z0-9!#$%&'*+.^_`{|}~/:=?-]+|\"[^\"\\\x00-\x1f\x7f]*\"))*"
     r"[ \t]*;?[ \t]*", re.ASCII)
-_CID = re.compile(r"""cid:([^"'\s<>)]{1,400})""", re.IGNORECASE)
+_CID = re.compile(r"""cid:([^"'\s<>)\]]{1,400})""", re.IGNORECASE)
 _BODY_END = re.compile(r"</body\s*>", re.IGNORECASE)
 _PARAMETERS = ("charset", "boundary", "format", "delsp", "name", "type", "report-type", "filename")
 
@@ -134,14 +134,15 @@ class Body:
                 suffix = footer.as_text()
         if clean == text and not suffix:
             return
-        keeps = _can_write(clean + suffix, codec, charset)
+        # cleaned HTML says of itself that it is UTF-8, and no client shall have to choose between two charsets
+        keeps = part not in self._treatment.html and _can_write(clean + suffix, codec, charset)
         written_in = codec if keeps else "utf-8"
         appended = clean == text and (keeps or text.isascii()) and self._append(part, suffix, written_in, change)
         if not appended:
             data = (clean + suffix).encode(written_in, "replace")
             change.encoding = _encoding_for(data, part.encoding)
             change.body = self._encode(part, data, change.encoding)
-        if not keeps:
+        if not keeps and (charset is None or codec_of(charset) != "utf-8"):
             change.charset = "utf-8"
 
     def _append(self, part: Part, suffix: str, codec: str, change: _Change) -> bool:
@@ -163,12 +164,10 @@ class Body:
 
     def _clean(self, part: Part, text: str, *, is_html: bool) -> str:
         markers, masks = self._treatment.markers, self._treatment.masks
-        if not is_html:
-            return self._redactor.text(cut_text(text, markers), masks)
-        text = cut_html(self._treatment.html.get(part, text), markers)
+        text = cut_html(self._treatment.html.get(part, text), markers) if is_html else cut_text(text, markers)
         if self._cids:
-            text = _CID.sub(self._cid, text)
-        return self._redactor.html(text, masks)
+            text = _CID.sub(self._cid, text)  # in plain text clients write [cid:…] where the picture was
+        return self._redactor.html(text, masks) if is_html else self._redactor.text(text, masks)
 
     def _cid(self, match: re.Match[str]) -> str:
         mapped = self._cids.get(unquote(unescape(match.group(1))))
@@ -296,4 +295,4 @@ def _encoding_for(data: bytes, wanted: str) -> str:
     if not has_short_lines(data) or b"\0" in data or data.count(b"\n") != data.count(b"\r\n") or (
             data.count(b"\r") != data.count(b"\r\n")):
         return "quoted-printable" if b"\0" not in data else "base64"
-    return "7bit" if data.isascii() else "8bit"
+    return "7bit" if data.isascii() and wanted != "8bit" else "8bit"

@@ -91,11 +91,23 @@ def cut_html(text: str, markers: Markers) -> str:
             break
         start, end = seen.span(*found)
         inner = text[start:end]
-        cut = text[:start] + text[end:] if _is_balanced(inner) else seen.replace([(*found, "")])
+        cut = _joined(text[:start], text[end:]) if _is_balanced(inner) else seen.replace([(*found, "")])
         if cut == text:
             break
         text = cut
     return text
+
+
+def _joined(before: str, after: str) -> str:
+    """The two, without the element that held nothing but what stood between them."""
+    opening, closing = _LAST_OPENING.search(before[-300:]), _FIRST_CLOSING.match(after)
+    if opening and closing and opening.group(1) == closing.group(1):
+        before, after = before[: len(before) - len(opening.group())], after[closing.end() :]
+    return before + after
+
+
+_LAST_OPENING = re.compile(r"<(p|div|span)(?: [^<>]*)?>\s*\Z")
+_FIRST_CLOSING = re.compile(r"\s*</(p|div|span)>")
 
 
 def _spans(seen: str, markers: Markers) -> Iterator[tuple[int, int]]:

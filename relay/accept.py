@@ -190,7 +190,8 @@ class Acceptor:
         """What a sealed action address asks for, if it is its own party who asks, and no machine in their place."""
         side = Side(action.actor)
         facts = await self._ledger.facts(action.correspondence, Direction.toward(side.other), self._clock())
-        if facts is None or letter.automatic or not _is_authorised(facts, letter):
+        by_hand = not letter.automatic and transaction.reverse_path is not None
+        if facts is None or not by_hand or not _is_authorised(facts, letter):
             maillog.action_refused(transaction.trace, action.action)
             return _Done(refuse(Status.NOT_AUTHORISED), self._language)
         language = facts.correspondence.parties[side].language

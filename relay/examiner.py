@@ -40,13 +40,21 @@ class Examiner:
         found: dict[str, Findings] = {}
         async with self._turn:
             for file in files:
-                try:
-                    found |= await self._run(file, scrub=scrub)
-                except (BrokenProcessPool, TimeoutError) as error:
-                    maillog.crashed("examiner", error)
-                    self.close()
-                    found[file.path] = Findings("", Problem(Status.ATTACHMENT_UNREADABLE, type(error).__name__))
+                found |= await self._examine(file, scrub=scrub)
         return found
+
+    async def _examine(self, file: Attachment, *, scrub: bool) -> dict[str, Findings]:
+        reason = ""
+        for _ in range(2):  # the process may have died of another file, or been killed while it was idle
+            try:
+                return await self._run(file, scrub=scrub)
+            except (BrokenProcessPool, TimeoutError) as error:
+                maillog.crashed("examiner", error)
+                self.close()
+                reason = type(error).__name__
+                if isinstance(error, TimeoutError):
+                    break
+        return {file.path: Findings("", Problem(Status.ATTACHMENT_UNREADABLE, reason))}
 
     async def _run(self, file: Attachment, *, scrub: bool) -> dict[str, Findings]:
         if self._pool is None:

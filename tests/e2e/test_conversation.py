@@ -7,6 +7,8 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from filemaker import pdf
+from shape_build import base64_lines
 from support import BUYER, ORDER, SELLER, Relay, crlf, message
 
 from relay.demo.nameserver import NameServer
@@ -112,28 +114,30 @@ async def test_a_program_called_pdf_is_refused_and_a_pdf_keeps_its_bytes(relay: 
 
     def mail(content: bytes) -> bytes:
         return crlf(f"From: {SELLER}\nTo: {alias}\nMIME-Version: 1.0\nContent-Type: application/pdf; name=a.pdf\n"
-                    "Content-Transfer-Encoding: 8bit\n\n") + content
+                    "Content-Transfer-Encoding: base64\n\n") + base64_lines(content)
 
     code, text = await relay.send(SELLER, alias, mail(b"MZ\x90\x01\x03" + b"\x01" * 100))
     assert (code, "a.pdf" in text) == (550, True)
-    pdf = b"%PDF-1.4\r\n%\xe2\xe3\xcf\xd3\r\n1 0 obj<<>>endobj\r\n"
-    assert (await relay.send(SELLER, alias, mail(pdf)))[0] == 250
-    assert (await outside.wait_for(1))[0].raw.endswith(b"\r\n\r\n" + pdf)
+    nothing_to_scrub = pdf(info=False)
+    assert (await relay.send(SELLER, alias, mail(nothing_to_scrub)))[0] == 250
+    assert (await outside.wait_for(1))[0].raw.endswith(b"\r\n\r\n" + base64_lines(nothing_to_scrub))
 
 
 async def test_a_message_that_would_leak_stays_with_its_evidence(relay: Relay, outside: OutsideServer) -> None:
     alias = relay.order()["buyer"]["alias"]
-    data = message(SELLER, alias, body="<b>sol</b>&#64;tienda.example", Content_Type="text/html")
+    # a boundary is no text that redaction could change; the last look reads it all the same
+    data = message(SELLER, alias, body=f"--{SELLER}\n\nHola.\n--{SELLER}--\n",
+                   Content_Type=f'multipart/mixed; boundary="{SELLER}"')
     code, text = await relay.send(SELLER, alias, data)
     assert code == 550
-    assert "part 1" in text
+    assert "Content-Type" in text
     entry = relay.messages()[0]
     assert (entry["state"], entry["rule"]) == ("refused", "egress")
     rulings = relay.json("message", "show", entry["id"])[0]["events"][0]["detail"]
-    assert [ruling["verdict"] for ruling in rulings] == ["pass"] * 9 + ["refuse"]
+    assert [ruling["verdict"] for ruling in rulings] == ["pass"] * (len(rulings) - 1) + ["refuse"]
     await relay.send("x@stranger.example", alias, message("x@stranger.example", alias))
-    rulings = relay.json("message", "show", relay.messages()[0]["id"])[0]["events"][0]["detail"]
-    assert [ruling["verdict"] for ruling in rulings] == ["pass"] * 2 + ["refuse"] + ["not run"] * 6
+    later = relay.json("message", "show", relay.messages()[0]["id"])[0]["events"][0]["detail"]
+    assert [ruling["verdict"] for ruling in later] == ["pass"] * 2 + ["refuse"] + ["not run"] * (len(rulings) - 4)
     assert not outside.arrived
 
 
