@@ -74,11 +74,13 @@ class Redactor:
         """`text` with each real address, and each sealed link of our own, replaced; the same string when none."""
         if self._may_hold(text):
             text = self._replace(view(text))
+        if ("<" in text or "&" in text) and self._may_hold(_without_marks(text)):
+            text = self._replace(view(text, is_html=True))  # mark-up typed into a plain text reads as well as any
         return self._mask(text, masks) if masks else text
 
     def html(self, text: str, masks: Sequence[str] = ()) -> str:
         """The same for well-formed HTML: in its text, across tags, and in the values of attributes."""
-        if self._may_hold(re.sub(TAG, "", unescape(text))) or self._may_hold(unescape(text)):
+        if self._may_hold(_without_marks(text)) or self._may_hold(unescape(text)):
             text = self._replace(view(text, is_html=True))
             text = re.sub(TAG, self._tag, text)
         if masks:
@@ -141,6 +143,10 @@ class Redactor:
     def _phone(self, match: re.Match[str]) -> str:
         digits = skeleton(match.group())
         return INSTEAD if 9 <= len(digits) <= 15 and digits not in self._order else match.group()
+
+
+def _without_marks(text: str) -> str:
+    return re.sub(TAG, "", unescape(text))
 
 
 def _pattern(address: Address, domain: str) -> str:
