@@ -6,6 +6,7 @@ A mail of 130 octets once killed another relay's worker 1,200 times a day; every
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import pytest
 from passing import FRAME, through
@@ -67,10 +68,8 @@ def test_a_header_as_long_as_it_may_be(header: str) -> None:
 def test_ten_megabytes_of_delimiters(body: bytes) -> None:
     data = HEAD.encode() + b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + body
     begun = time.process_time()
-    try:
+    with suppress(MessageError):
         Message.parse(data)
-    except MessageError:
-        pass
     assert time.process_time() - begun < 1.5
 
 
