@@ -18,9 +18,9 @@ def tradepost() -> None:
 
 def main() -> None:
     """The installed command. Every error of ours is one line on standard error, never a traceback."""
-    from relay.cli import address, block, daemon, key, messages, order, preview, queue
+    from relay.cli import address, backup, block, daemon, key, messages, order, preview, queue
 
-    for module in (daemon, order, address, block, messages, preview, queue, key):
+    for module in (daemon, order, address, block, messages, preview, queue, key, backup):
         module.add_to(tradepost)
     try:
         # without standalone mode click hands an exit status back as the return value

@@ -139,6 +139,13 @@ WHERE finished_at IS NULL;
 -- name: spooled_files
 SELECT file FROM content WHERE file IS NOT NULL;
 
+-- name: content_gone
+-- In a copy of the ledger only: its file was deleted after the copy was taken.
+DELETE FROM content WHERE file = ?;
+
+-- name: message_count
+SELECT count(*) FROM message;
+
 -- name: finish
 UPDATE delivery SET state = ?, code = ?, finished_at = ?, next_attempt_at = NULL, lease_until = NULL WHERE id = ?;
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from aliasing.address import Address
 from aliasing.correspondence import Correspondence, Direction, Party, Side
 from aliasing.token import Action, OpenedAction, Role
 from policy.case import AddressState, Facts, RelayBlocks
-from relay.durable import write_durably
+from relay.durable import FULL, write_durably
 from relay.errors import LedgerError, Overtaken, StorageFailed, StorageFull
 from relay.keys import Keys
 from relay.ledger import Notice, ReturnedDelivery
@@ -497,7 +496,7 @@ def _write_file(path: Path, vault: MessageVault, content: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             raise StorageFull("spool: no space left on the disk; free some") from None
         raise StorageFailed(f"spool: cannot be written ({error.strerror})") from None
 
