@@ -342,5 +342,5 @@ def split(raw: bytes, start: int, end: int, boundary: bytes) -> Iterator[tuple[i
         opened = min(line_end + 2, end)
         # the CRLF before the next delimiter may be the one that ended this one
         position = max(line_end, start + 1)
-    if opened is not None:
+    if opened is not None and opened < end:  # a delimiter at the very end opens nothing
         yield opened, end

@@ -94,6 +94,12 @@ def test_a_line_that_is_no_field_begins_the_body_and_nothing_is_lost() -> None:
     assert message.root.ragged
 
 
+def test_a_delimiter_at_the_very_end_opens_no_part() -> None:
+    data = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b"
+    for end in (b"", b"\r\n"):
+        assert [part.path for part in Message.parse(data + end).root.walk()] == ["", "1"]
+
+
 def test_a_header_value_cannot_smuggle_a_field() -> None:
     with pytest.raises(ValueError, match="fold"):
         Field.make("Subject", "hola\r\nBcc: x@y.example")
