@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote
@@ -28,9 +30,13 @@ _ONE_READING = re.compile(
     r"[A-Za-z0-9!#$&^_.+-]+(?:/[A-Za-z0-9!#$&^_.+-]+)?"
     r"(?:[ \t]*;[ \t]*[A-Za-z0-9!#$&^_.+*-]+=(?:[A-Za-z0-9!#$%&'*+.^_`{|}~/:=?-]+|\"[^\"\\\x00-\x1f\x7f]*\"))*"
     r"[ \t]*;?[ \t]*", re.ASCII)
+_STARRED = re.compile(r"(?:boundary|charset)\*", re.IGNORECASE)
+"""RFC 2231 was not made for these, and clients without it would find none."""
+_MAX_PARAMETERS = 50
 _CID = re.compile(r"""cid:([^"'\s<>)\]]{1,400})""", re.IGNORECASE)
 _BODY_END = re.compile(r"</body\s*>", re.IGNORECASE)
-_PARAMETERS = ("charset", "boundary", "format", "delsp", "name", "type", "report-type", "filename")
+_PARAMETERS = ("charset", "boundary", "format", "delsp", "name", "type", "start", "report-type", "filename")
+_SAYS_UTF8 = '<meta charset="utf-8">'
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,8 @@ class Body:
         self._cids = {found: content_id(found) for part in message.root.walk() for found in _content_ids(part)}
         self._last: dict[str, Part] = {kind: part for part in message.root.leaves() if part not in treatment.removed
                       for kind in ("text/plain", "text/html") if part.content_type == kind and not part.is_attachment}
+        self._delimiters = tuple(b"--" + boundary.encode("utf-8", "replace") for part in message.root.walk()
+                                 if part.parts and (boundary := part.parameters.get("boundary")))
         self.edits = Edits(removed=set(treatment.removed))
         self.changed: list[str] = [part.path or "1" for part in treatment.removed]
         self.mime: tuple[Field, ...] = ()
@@ -122,8 +130,8 @@ class Body:
 
     def _change_text(self, part: Part, change: _Change) -> None:
         charset = part.parameters.get("charset")
-        decoded = self._message.decoded(part)
-        text, codec = decode_text(decoded, charset)
+        text, codec = decode_text(self._message.decoded(part), charset)
+        text = self._joined(part, text)
         is_html = part.content_type == "text/html"
         clean, suffix = self._clean(part, text, is_html=is_html), ""
         footer = self._treatment.footer
@@ -132,18 +140,40 @@ class Body:
                 clean = _into_html(clean, footer.as_html())
             else:
                 suffix = footer.as_text()
+        unknown = charset is not None and codec_of(charset) is None and not text.isascii()
+        if unknown:  # its octets go on as they came, whatever they mean
+            clean, suffix = clean.replace(_SAYS_UTF8, ""), _ascii(suffix)
         if clean == text and not suffix:
             return
         # cleaned HTML says of itself that it is UTF-8, and no client shall have to choose between two charsets
-        keeps = part not in self._treatment.html and _can_write(clean + suffix, codec, charset)
+        keeps = unknown or (part not in self._treatment.html and _can_write(clean + suffix, codec, charset))
         written_in = codec if keeps else "utf-8"
         appended = clean == text and (keeps or text.isascii()) and self._append(part, suffix, written_in, change)
         if not appended:
             data = (clean + suffix).encode(written_in, "replace")
-            change.encoding = _encoding_for(data, part.encoding)
+            change.encoding = self._encoding_for(data, part.encoding)
             change.body = self._encode(part, data, change.encoding)
         if not keeps and (charset is None or codec_of(charset) != "utf-8"):
             change.charset = "utf-8"
+
+    def _joined(self, part: Part, text: str) -> str:
+        """Text that its client broke in the middle of words (RFC 3676 4.2, DelSp), where that hides an address."""
+        if part.parameters.get("delsp", "").lower() != "yes" or " \r\n" not in text:
+            return text
+        joined = text.replace(" \r\n", "")
+        return joined if self._redactor.text(joined) != joined else text
+
+    def _encoding_for(self, data: bytes, wanted: str) -> str:
+        """The transfer encoding that the part has, unless it cannot carry the new text."""
+        if wanted in ("base64", "quoted-printable"):
+            return wanted
+        lines = data.count(b"\r\n")
+        if b"\0" in data:
+            return "base64"
+        if not has_short_lines(data) or data.count(b"\n") != lines or data.count(b"\r") != lines or any(
+                data.startswith(one) or b"\n" + one in data for one in self._delimiters):
+            return "quoted-printable"
+        return "7bit" if data.isascii() and wanted != "8bit" else "8bit"
 
     def _append(self, part: Part, suffix: str, codec: str, change: _Change) -> bool:
         """Put `suffix` behind the body as it came; False where only encoding all of it anew will do."""
@@ -220,6 +250,8 @@ class Body:
                       for key, value in reversed(found) if key in _PARAMETERS}
         if change.charset and is_type:
             parameters["charset"] = change.charset
+        if (start := parameters.get("start", "").strip("<>")) in self._cids:
+            parameters["start"] = f"<{self._cids[start]}>"
         if is_type:
             kind = change.kind or part.content_type
             kind = kind if kind.isascii() else "application/octet-stream"
@@ -248,15 +280,12 @@ def _has_one_reading(part: Part, old: Field, redactor: Redactor) -> bool:
     if len(part.all(old.name)) > 1 or not _ONE_READING.fullmatch(text):
         return False
     _, found = list_parameters(text)
-    names = [name for name, _ in found]
-    if len(set(names)) < len(names) and not _is_fallback(found):
+    times = Counter(name for name, _ in found)
+    if len(found) > _MAX_PARAMETERS or "start" in times or _STARRED.search(text):
         return False
+    if any(count > 1 and name not in ("name", "filename") for name, count in times.items()):
+        return False  # but RFC 2231 beside a plain name for old clients is one name for one file
     return all(redactor.file_name(value) == value for _, value in found)
-
-
-def _is_fallback(found: Sequence[tuple[str, str]]) -> bool:
-    """RFC 2231 beside a plain parameter for old clients: two names for one file."""
-    return all(name in ("name", "filename") for name, _ in found if [one for one, _ in found].count(name) > 1)
 
 
 def _content_ids(part: Part) -> list[str]:
@@ -265,6 +294,11 @@ def _content_ids(part: Part) -> list[str]:
         return []
     found = named.text.strip().strip("<>").strip()
     return [found] if found else []
+
+
+def _ascii(text: str) -> str:
+    """Letters without their accents, for a text whose charset nobody knows."""
+    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
 
 
 def _into_html(html: str, footer: str) -> str:
@@ -286,13 +320,3 @@ def _can_write(text: str, codec: str, charset: str | None) -> bool:
     except UnicodeError:
         return False
     return True
-
-
-def _encoding_for(data: bytes, wanted: str) -> str:
-    """The transfer encoding that the part has, unless it cannot carry the new text."""
-    if wanted in ("base64", "quoted-printable"):
-        return wanted
-    if not has_short_lines(data) or b"\0" in data or data.count(b"\n") != data.count(b"\r\n") or (
-            data.count(b"\r") != data.count(b"\r\n")):
-        return "quoted-printable" if b"\0" not in data else "base64"
-    return "7bit" if data.isascii() and wanted != "8bit" else "8bit"

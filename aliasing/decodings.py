@@ -126,7 +126,8 @@ def _is_utf8(data: bytes) -> bool:
 def _codec(charset: str) -> str | None:
     """Python's name for a charset; None where it has none that can be used."""
     try:
-        name = codecs.lookup(charset.strip("\"' \t")).name
+        plain = charset.strip("\"' \t").lower()
+        name = codecs.lookup("utf-7" if plain in ("unicode-1-1-utf-7", "csunicode11utf7") else plain).name
         b"a".decode(name, "replace")
     except (LookupError, UnicodeError, ValueError):
         return None

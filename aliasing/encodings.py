@@ -22,13 +22,31 @@ _IDENTITY = ("7bit", "8bit", "binary")
 ENCODINGS = frozenset((*_IDENTITY, "quoted-printable", "base64"))
 """RFC 2045 6.1; what is none of these is read as it stands, as every common client does."""
 
+_NOT_C1 = bytes(set(range(256)) - set(range(0x80, 0xA0)))
 _NOT_FOR_TEXT = frozenset(("idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "palmos"))
 _WIDER = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "iso8859-1": "cp1252",
           "iso8859-9": "cp1254"}
 """What mail calls by the first name is often written in the second, a superset of it."""
-_ALSO_KNOWN_AS = {"iso-8859-8-i": "iso-8859-8", "cp-850": "cp850", "x-sjis": "shift_jis", "x-gbk": "gbk",
-                  "windows-874": "cp874", "windows-31j": "cp932", "x-mac-roman": "mac_roman", "macintosh": "mac_roman",
-                  "unicode-1-1-utf-7": "utf-7", "utf8mb4": "utf-8", "x-euc-jp": "euc_jp", "ks_c_5601-1987": "euc_kr"}
+_ALSO_KNOWN_AS = {
+    "iso-8859-8-i": "iso-8859-8", "iso-8859-6-i": "iso-8859-6", "iso-8859-6-e": "iso-8859-6", "iso88591": "cp1252",
+    "iso88592": "iso-8859-2", "iso885915": "iso-8859-15", "cp-850": "cp850", "cp-1252": "cp1252", "ansi": "cp1252",
+    "x-ansi": "cp1252", "x-sjis": "cp932", "windows-31j": "cp932", "ms932": "cp932", "ms_kanji": "cp932",
+    "x-euc-jp": "euc_jp", "cp50220": "iso2022_jp", "cp50221": "iso2022_jp", "x-gbk": "gb18030",
+    "csgb2312": "gb18030", "gb_2312-80": "gb18030", "gb_2312": "gb18030", "iso-ir-58": "gb18030",
+    "chinese": "gb18030", "x-cp20936": "gb18030",
+    "cn-gb": "gb18030",
+    "cn-big5": "big5hkscs", "x-x-big5": "big5hkscs", "csbig5": "big5hkscs", "windows-949": "cp949",
+    "ks_c_5601-1987": "cp949", "ks_c_5601-1989": "cp949", "ksc_5601": "cp949", "ksc5601": "cp949",
+    "iso-ir-149": "cp949",
+    "korean": "cp949", "windows-874": "cp874", "dos-874": "cp874", "x-mac-roman": "mac_roman", "macintosh": "mac_roman",
+    "mac": "mac_roman", "x-mac-cyrillic": "mac_cyrillic", "x-mac-ukrainian": "mac_cyrillic", "koi8-ru": "koi8-u",
+    "koi": "koi8-r", "koi8": "koi8-r", "unicode": "utf-16-le", "csunicode": "utf-16-le", "ucs-2": "utf-16-le",
+    "iso-10646-ucs-2": "utf-16-le", "unicodefeff": "utf-16-le", "unicode-1-1-utf-7": "utf-7",
+    "csunicode11utf7": "utf-7",
+    "unicode-1-1-utf-8": "utf-8", "unicode11utf8": "utf-8", "unicode20utf8": "utf-8", "x-unicode20utf8": "utf-8",
+    "utf8mb4": "utf-8", **{f"x-cp{number}": f"cp{number}" for number in range(1250, 1259)},
+}
+"""Names that Python does not know, most of them from the WHATWG Encoding Standard's table of labels."""
 
 
 def effective_encoding(value: str) -> str:
@@ -41,16 +59,32 @@ def effective_encoding(value: str) -> str:
 
 
 def decode_transfer(body: bytes, encoding: str) -> bytes:
-    """Undo a Content-Transfer-Encoding (RFC 2045 6); what is no base64 is skipped, padding ends it."""
+    """Undo a Content-Transfer-Encoding (RFC 2045 6); what is no base64 is skipped.
+
+    Padding ends base64, unless nothing but more of it follows: some programs encode a text in pieces.
+    """
     if encoding == "base64":
         data = body.translate(None, delete=_NOT_BASE64_NOR_PAD)
-        data = data.partition(b"=")[0]
-        return binascii.a2b_base64(data[: len(data) - (len(data) % 4 == 1)] + b"==")
+        first, _, rest = data.partition(b"=")
+        if rest.strip(b"=") and is_more_base64(body):
+            return b"".join(map(_unpadded, _PADS.split(data)))
+        return _unpadded(first)
     if encoding == "quoted-printable":
-        return binascii.a2b_qp(body)
+        return binascii.a2b_qp(_PADDED_BREAK.sub(b"=\r\n", body))  # RFC 2045 6.7 (3): white space there is no text
     return body
 
 
+def is_more_base64(body: bytes) -> bool:
+    """Whether all of a body that goes on behind its padding is base64."""
+    return not body.translate(None, delete=_BASE64 + b"= \t\r\n")
+
+
+def _unpadded(digits: bytes) -> bytes:
+    return binascii.a2b_base64(digits[: len(digits) - (len(digits) % 4 == 1)] + b"==")
+
+
+_PADS = re.compile(rb"=+")
+_PADDED_BREAK = re.compile(rb"=[ \t]+\r?\n")
 _NOT_BASE64_NOR_PAD = bytes(set(_NOT_BASE64) - {ord("=")})
 
 
@@ -79,8 +113,10 @@ def encode_transfer(data: bytes, encoding: str) -> bytes:
         text = binascii.b2a_base64(data, newline=False)
         return b"".join(text[at : at + 76] + b"\r\n" for at in range(0, len(text), 76))
     if encoding == "quoted-printable":
-        # b2a_qp breaks lines with a bare LF when the text has no CRLF of its own
-        return re.sub(rb"(?<!\r)\n", b"\r\n", binascii.b2a_qp(data))
+        # b2a_qp breaks lines with a bare LF when the text has no CRLF of its own, and a line of its making could be
+        # a delimiter of the multipart around it
+        encoded = re.sub(rb"(?<!\r)\n", b"\r\n", binascii.b2a_qp(data))
+        return re.sub(rb"(?m)^--", b"=2D-", encoded)
     return data
 
 
@@ -118,6 +154,10 @@ def decode_text(data: bytes, charset: str | None = None) -> tuple[str, str]:
 
 def _candidates(data: bytes, charset: str | None) -> Iterator[str]:
     named = codec_of(charset) if charset else None
+    if named == "utf-16" and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        named = "utf-16-be" if data[:400:2].count(0) > data[1:400:2].count(0) else "utf-16-le"
+    if named in ("iso8859-1", "iso8859-9") and data.translate(None, delete=_NOT_C1):
+        yield _WIDER[named]  # no text has the control characters that stand there: a euro sign is meant
     if named and named != "ascii":
         yield named
         if wider := _WIDER.get(named):
@@ -201,13 +241,24 @@ def list_parameters(text: str) -> tuple[str, list[tuple[str, str]]]:
     for name, value in raw:
         base, star, section = name.partition("*")
         if not star:
-            out.append((name, decode_words(value)))
+            out.append((name, decode_words(value) if name in ("name", "filename") else value))
             continue
         encoded = section == "" or section.endswith("*")
         digits = section.rstrip("*")
         pieces.setdefault(base, []).append((int(digits) if digits.isdigit() and len(digits) < 5 else 0, encoded, value))
     # RFC 2231 is the newer way to say it: where a client wrote both, the other is its fallback for old readers
     return kind, [(base, _join_2231(sorted(found))) for base, found in pieces.items()] + out
+
+
+def pieces_fit(text: str) -> bool:
+    """Whether every parameter in pieces (RFC 2231 3) has them numbered from 0 without a gap, and has no other form."""
+    sections: dict[str, list[str]] = {}
+    for name, _ in _split_parameters(text)[1]:
+        base, star, section = name.partition("*")
+        if star:
+            sections.setdefault(base, []).append(section.removesuffix("*") if section else "")
+    return all(found == [""] or sorted(found, key=len) == [str(number) for number in range(len(found))]
+               for found in sections.values())
 
 
 def _split_parameters(text: str) -> tuple[str, list[tuple[str, str]]]:
@@ -226,6 +277,9 @@ def _split_parameters(text: str) -> tuple[str, list[tuple[str, str]]]:
         if special == '"':
             value, position = _quoted(text, position + 1)
             quoted = value if quoted is None else quoted
+        elif special == "(" and "=" in "".join(plain) and not plain[-1][-1:].isspace():
+            plain.append(special)  # photo(1).jpg, unquoted
+            position += 1
         elif special == "(":
             position = _after_comment(text, position)
         else:  # a semicolon, or the end
@@ -278,7 +332,7 @@ def write_parameters(kind: str, parameters: Mapping[str, str]) -> str:
     out = kind
     for name, value in parameters.items():
         text = "".join(char for char in value if char.isprintable())
-        if text.isascii() and len(text) < 70:
+        if text.isascii() and (len(text) < 70 or name in ("boundary", "charset")):
             if not _TOKEN.fullmatch(text) or name in ("name", "filename"):
                 text = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
             out += f";\r\n {name}={text}"

@@ -5,8 +5,9 @@ They stand between two marker lines, the same for ever in each language, at whic
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
@@ -20,7 +21,10 @@ Markers = tuple[tuple[str, str], ...]
 """(begin, end) for every language that footers were ever written in."""
 MAX_LINES = 60
 """How far behind a begin marker its end is looked for; a footer has about fifteen lines."""
+MAX_FOOTER_CHARS = 20_000
+"""As MAX_LINES, for HTML with the mark-up that clients put around each line."""
 _QUOTE_MARKS = re.compile(r"^[\s>|:]*")
+_QUOTES = ("blockquote", "table", "tr", "td")
 _VOID = ("br", "hr", "img", "col", "wbr", "input", "meta", "link", "area")
 
 
@@ -64,19 +68,29 @@ class Footer:
 
 
 def cut_text(text: str, markers: Markers) -> str:
-    """A plain text without the relay's own footers, quoted or not; the same string when there is none."""
+    """A plain text without the relay's own footers, quoted or not; the same string when there is none.
+
+    An end belongs to a begin of the same depth of quotation with nothing of lesser depth between: what somebody wrote
+    below a footer whose end was trimmed away is theirs.
+    """
     begins, ends = _marker_lines(markers)
     if not any(marker.split()[1] in text for marker, _ in markers if len(marker.split()) > 1):
         return text
-    out, lines = [], text.splitlines(keepends=True)
-    number = 0
-    while number < len(lines):
-        if _bare(lines[number]) in begins:
-            behind = range(number, min(number + MAX_LINES, len(lines)))
-            number = next((at for at in behind if _bare(lines[at]) in ends), number) + 1
-            continue
-        out.append(lines[number])
-        number += 1
+    lines = text.splitlines(keepends=True)
+    out: list[str] = []
+    begun: int | None = None
+    depth = 0
+    for line in lines:
+        bare, own = _bare(line), _depth(line)
+        if begun is not None and (bare in begins or len(out) - begun > MAX_LINES or (bare and own < depth)):
+            begun = None
+        if bare in begins:
+            begun, depth = len(out), own
+        elif bare in ends and begun is not None and own == depth:
+            del out[begun:]
+            begun = None
+        else:
+            out.append(line)
     return "".join(out)
 
 
@@ -84,26 +98,28 @@ def cut_html(text: str, markers: Markers) -> str:
     """The same for well-formed HTML: with its mark-up where that is balanced, else its words alone."""
     if not any(word in text for marker, _ in markers for word in marker.split()[1:2]):
         return text
-    for _ in range(50):
-        seen = view(text, is_html=True)
-        found = next(_spans(seen.text, markers), None)
-        if found is None:
-            break
+    seen = view(text, is_html=True)
+    out, position = [], 0
+    for found in _spans(seen.text, markers):
         start, end = seen.span(*found)
         inner = text[start:end]
-        cut = _joined(text[:start], text[end:]) if _is_balanced(inner) else seen.replace([(*found, "")])
-        if cut == text:
-            break
-        text = cut
-    return text
+        if start < position or len(inner) > MAX_FOOTER_CHARS or not _is_balanced(inner, only=_QUOTES):
+            continue
+        if _is_balanced(inner):
+            start, end, instead = *_widened(text, start, end), ""
+        else:
+            instead = "".join(re.findall(TAG, inner))
+        out += [text[position:start], instead]
+        position = max(end, position)
+    return "".join([*out, text[position:]])
 
 
-def _joined(before: str, after: str) -> str:
-    """The two, without the element that held nothing but what stood between them."""
-    opening, closing = _LAST_OPENING.search(before[-300:]), _FIRST_CLOSING.match(after)
+def _widened(text: str, start: int, end: int) -> tuple[int, int]:
+    """The span with the element around it, where that held nothing else."""
+    opening, closing = _LAST_OPENING.search(text[max(0, start - 300) : start]), _FIRST_CLOSING.match(text, end)
     if opening and closing and opening.group(1) == closing.group(1):
-        before, after = before[: len(before) - len(opening.group())], after[closing.end() :]
-    return before + after
+        return start - len(opening.group()), closing.end()
+    return start, end
 
 
 _LAST_OPENING = re.compile(r"<(p|div|span)(?: [^<>]*)?>\s*\Z")
@@ -111,11 +127,12 @@ _FIRST_CLOSING = re.compile(r"\s*</(p|div|span)>")
 
 
 def _spans(seen: str, markers: Markers) -> Iterator[tuple[int, int]]:
-    for begin, end in markers:
-        first = _marker_pattern(begin).search(seen)
-        if first:
-            last = _marker_pattern(end).search(seen, first.end(), first.end() + 10_000)
-            yield first.start(), last.end() if last else first.end()
+    """From each begin marker to the end marker behind it, unless another one begins before."""
+    marks = sorted((match.start(), match.end(), which) for pair in markers for which, marker in enumerate(pair)
+                   for match in _marker_pattern(marker).finditer(seen))
+    for (start, _, first), (_, end, second) in itertools.pairwise(marks):
+        if (first, second) == (0, 1):
+            yield start, end
 
 
 @lru_cache(maxsize=64)
@@ -132,12 +149,20 @@ def _bare(line: str) -> str:
     return " ".join(_QUOTE_MARKS.sub("", line[:400]).casefold().split())
 
 
-def _is_balanced(html: str) -> bool:
-    """Whether every element that begins in `html` ends in it and the other way round."""
+def _depth(line: str) -> int:
+    """How deep a line is quoted."""
+    marks = _QUOTE_MARKS.match(line[:400])
+    return sum(mark in ">|" for mark in marks.group()) if marks else 0
+
+
+def _is_balanced(html: str, only: Sequence[str] = ()) -> bool:
+    """Whether every element (or those named) that begins in `html` ends in it and the other way round."""
     open_: list[str] = []
     for tag in re.findall(TAG, html):
         name = re.match(r"</?([A-Za-z0-9]*)", tag)
         element = name.group(1).lower() if name else ""
+        if only and element not in only:
+            continue
         if tag.startswith("</"):
             if not open_ or open_.pop() != element:
                 return False

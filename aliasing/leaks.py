@@ -148,13 +148,16 @@ _QUOTED_PRINTABLE = re.compile(rb"=(?:40|2[eE]|[ \t]{0,8}\r?\n)")
 """What an address in quoted-printable has in it: its sign, a dot, or a line broken in the middle."""
 
 
+_LOOSE_BREAK = re.compile(rb"=[ \t]+\r?\n")
+
+
 def _in_body(body: bytes, part: Part, spellings: Spellings) -> bool:
     declared = b" ".join(match.group(1) for field in part.fields if (match := _DECLARED.match(field.raw))).lower()
     decoded = []
     if b"base64" in declared:
         decoded.append(from_base64(body))
     if b"quoted" in declared:
-        decoded.append(binascii.a2b_qp(body))
+        decoded.append(binascii.a2b_qp(_LOOSE_BREAK.sub(b"=\n", body)))
     elif b"base64" not in declared and _QUOTED_PRINTABLE.search(body) and _in_views(
             binascii.a2b_qp(body).decode("utf-8", "replace"), spellings):
         return True  # no program decodes what is not declared, but a person may
@@ -163,6 +166,8 @@ def _in_body(body: bytes, part: Part, spellings: Spellings) -> bool:
             return True
     else:
         decoded.append(body)
+    if part.parameters.get("delsp", "").lower() == "yes":
+        decoded += [data.replace(b" \r\n", b"") for data in decoded]
     return any(_in_content(data, part, spellings) for data in decoded)
 
 
@@ -232,7 +237,12 @@ def _in_text(text: str, spellings: Spellings) -> bool:
 
 
 def _in_views(text: str, spellings: Spellings) -> bool:
+    if _REVERSES.search(text) and any(spellings.are_in(view) for view in views(text[::-1])):
+        return True  # what is set from right to left is read so (Unicode Standard Annex 9)
     return any(spellings.are_in(view) for view in views(text))
+
+
+_REVERSES = re.compile("[\u202d\u202e]|&#(?:823[78]|x202[de])|<bdo", re.IGNORECASE)
 
 
 def _in_base64_inside(data: bytes, spellings: Spellings) -> bool:

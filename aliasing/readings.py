@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from aliasing.encodings import bytes_to_text, effective_encoding, list_parameters
+from aliasing.encodings import bytes_to_text, decode_text, effective_encoding, list_parameters, pieces_fit
 from aliasing.message import Field, Message, Part
 
 _RARE_ENCODING = re.compile(r"(?:x-?)?uu(?:e|encoded?)|(?:x-)?yenc|mac-?binhex(?:40)?|x-binhex", re.IGNORECASE)
@@ -18,7 +18,7 @@ _MATTERS = re.compile(rb"(?:^|\r\n)(?:content-(?:type|transfer-encoding|disposit
                       re.IGNORECASE)
 _DELIMITED = re.compile(rb"(?:^|\r\n)--[^\r\n]{1,200}\r\n(?:content-[a-z-]+[ \t]*:|\r\n)", re.IGNORECASE)
 _LOOK_BYTES = 8_000
-_UU = re.compile(rb"(?:^|\r\n)begin(?:-base64)? [0-7]{3,4} [^\r\n]{1,200}\r\n[ -`]{1,70}\r\n")
+_UU = re.compile(rb"(?:^|\n)begin(?:-base64)? [0-7]{3,4} [^\r\n]{1,200}\r?\n[ -`]{1,70}\r?\n")
 
 
 def readings(message: Message) -> Iterator[tuple[str, str]]:
@@ -40,6 +40,11 @@ def _of_part(message: Message, part: Part) -> Iterator[str]:
                   for name, value in list_parameters(bytes_to_text(field.value))[1] if name == "boundary"}
     if len(boundaries) > 1:
         yield "several boundaries"
+    if any(boundary != boundary.strip() for boundary in boundaries):
+        yield "a boundary that ends in a space"
+    if not all(pieces_fit(bytes_to_text(field.value))
+               for name in ("content-type", "content-disposition") for field in part.all(name)):
+        yield "a parameter in pieces that do not fit"
     if len({_extension(name) for name in part.file_names}) > 1:
         yield "file names that differ"
     if part.ragged and _MATTERS.search(_behind(message, part)):
@@ -55,6 +60,38 @@ def _of_body(message: Message, part: Part) -> Iterator[str]:
         yield "a multipart without its boundary"
     if not part.parts and part.encoding in ("base64", "quoted-printable"):
         yield "an encoded multipart"
+    if part.parts and not _delimiters_agree(message, part):
+        yield "a line that some mail programs take for a boundary"
+
+
+def _delimiters_agree(message: Message, part: Part) -> bool:
+    """Whether every line that begins as a delimiter of `part` is one that everybody sees.
+
+    RFC 2046 5.1.1 lets a client compare only the beginning of a line, and some read on behind the closing one.
+    """
+    raw, boundary = message.raw, _boundary(part)
+    nested = {_boundary(inner) for inner in part.walk() if inner is not part and inner.parts}
+    others = {b"--" + other + closing for other in nested for closing in (b"", b"--")}
+    delimiter, closed = b"--" + boundary, False
+    position = part.body_start if raw.startswith(delimiter, part.body_start) else raw.find(
+        b"\r\n" + delimiter, part.body_start, part.end) + 2
+    while position > 1:
+        end = raw.find(b"\r\n", position, part.end)
+        line = raw[position : end if end >= 0 else part.end].rstrip(b" \t")
+        if line == delimiter + b"--" and not closed:
+            closed = True
+        elif (line != delimiter or closed) and line not in others:
+            return False
+        if end < 0:
+            break
+        position = raw.find(b"\r\n" + delimiter, end, part.end) + 2
+    return True
+
+
+def _boundary(part: Part) -> bytes:
+    field = part.field("content-type")
+    codec = decode_text(field.value)[1] if field else "utf-8"
+    return part.parameters.get("boundary", "").encode(codec, "replace")
 
 
 def holds_uuencode(body: bytes) -> bool:

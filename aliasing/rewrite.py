@@ -27,6 +27,7 @@ _DATE = re.compile(
 
 _CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
+MAX_ID_BYTES = 900
 MAX_FIELD_CHARS = 4_000
 """A subject that has to be encoded grows; nobody reads one that long."""
 MAX_REFERENCES = 100
@@ -119,9 +120,9 @@ class _Rewriter:
         self.mime = {field.name: field for field in mime}
         self.seen: set[str] = set()
         parties = correspondence.parties
-        self.writer = mailbox(parties[direction.writer].name, correspondence.alias(direction.writer))
+        self.writer = mailbox(redactor.text(parties[direction.writer].name), correspondence.alias(direction.writer))
         self.reader_alias = correspondence.alias(direction.reader)
-        self.reader = mailbox(parties[direction.reader].name, self.reader_alias)
+        self.reader = mailbox(redactor.text(parties[direction.reader].name), self.reader_alias)
         self.write: Mapping[str, Callable[[Message, Field], Field | None]] = {
             "from": lambda message, field: Field.make("From", self.writer),
             "to": self._recipients,
@@ -199,12 +200,19 @@ class _Rewriter:
         found = message_ids(message, field.name)
         if len(found) > MAX_REFERENCES:
             found = found[:1] + found[1 - MAX_REFERENCES :]
-        mapped = dict.fromkeys(
-            self.threads.originals.get(id_) or outgoing_id(self.correspondence, id_) for id_ in found)
+        mapped = dict.fromkeys(map(self._mapped, found))
         if not mapped:
             return None
         name = "In-Reply-To" if field.name == "in-reply-to" else "References"
         return Field.make(name, "\r\n ".join(f"<{id_.decode('ascii', 'replace')}>" for id_ in mapped))
+
+    def _mapped(self, id_: bytes) -> bytes:
+        """The id under which the reader knows a message, where that can be written and names nobody."""
+        original = self.threads.originals.get(id_, b"")
+        fit = 0 < len(original) <= MAX_ID_BYTES and original.isascii()
+        if fit and self.redactor.text(original.decode()) == original.decode():
+            return original
+        return outgoing_id(self.correspondence, id_)
 
     def _date(self, message: Message, field: Field) -> Field | None:
         date = _DATE.match(" ".join(field.text.split()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from urllib.parse import unquote
 
 from aliasing.correspondence import Correspondence
@@ -16,13 +17,23 @@ _SEALED = re.compile(rf"(?<![0-9a-z])[0-9a-z]{{{ACTION_CHARS}}}(?![0-9a-z])")
 def sealed_inside(message: Message, correspondence: Correspondence, offered: frozenset[str]) -> list[str]:
     """The places of a message in which a sealed action address can be read that is not one of `offered`."""
     may = {address.partition("@")[0] for address in offered}
+    texts = [("Subject", message.subject)]
+    texts += [(f"part {part.path or '1'}", message.text(part)) for part in message.root.leaves() if part.is_text]
     places = []
-    for part in message.root.leaves():
-        if not part.is_text:
-            continue
-        text = message.text(part).lower()
-        readings = {text, unquote(unescape(text))} if "%" in text or "&" in text else {text}
-        found = {local for reading in readings for local in _SEALED.findall(reading)} - may
+    for place, text in texts:
+        found = {local for reading in _readings(text.lower()) for local in _SEALED.findall(reading)} - may
         if any(correspondence.ring.open_action(correspondence.domain, local) for local in found):
-            places.append(f"part {part.path or '1'}, a link of the relay's own")
+            places.append(f"{place}, a link of the relay's own")
     return places
+
+
+def _readings(text: str) -> Iterator[str]:
+    """As it is, and with what a client's quoting or a clever writer puts inside undone."""
+    yield text
+    if "%" in text or "&" in text:
+        text = unquote(unescape(text))
+        yield text
+    yield _BROKEN.sub("", text)
+
+
+_BROKEN = re.compile("\r?\n[ \t>|]*|<[^<>]{0,200}>|[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")

@@ -43,10 +43,9 @@ _WORD = frozenset((
     "application/cdfv2", "application/vnd.openxmlformats", "application/vnd.openxmlformats-officedocument",
     "application/zip", "application/x-zip-compressed", "application/x-zip",
 ))
-_NOT_PLAIN = frozenset((
-    "text/html", "text/xml", "text/javascript", "text/ecmascript", "text/calendar", "text/rtf", "text/richtext",
-    "text/vcard", "text/x-vcard", "text/directory", "text/css", "text/vbscript", "text/x-server-parsed-html",
-))
+_PLAIN = frozenset(("text/plain", "text/txt", "text/csv", "text/markdown", "text/x-log", "text/x-markdown",
+                    "application/txt", "application/text"))
+"""Types of text that no mail program runs or renders."""
 
 
 def extension(name: str | None, declared: str) -> str:
@@ -54,6 +53,8 @@ def extension(name: str | None, declared: str) -> str:
     if name is None:
         return FOR_NAMELESS.get(declared.lower(), "")
     stem, dot, last = name.rpartition(".")
+    if not dot and declared.lower().startswith("image/"):
+        return FOR_NAMELESS.get(declared.lower(), "")
     return last.lower() if dot and stem else ""
 
 
@@ -91,7 +92,7 @@ def declaration_fits(kind: str, declared: str) -> bool:
     if kind in ("doc", "docx"):
         return declared in _WORD or (family == "application" and "word" in subtype and "macro" not in subtype)
     if kind == "text":
-        return (family == "text" and declared not in _NOT_PLAIN) or declared in ("application/txt", "application/text")
+        return declared in _PLAIN
     return False
 
 

@@ -12,8 +12,6 @@ from policy.verdict import PASS, Verdict, refuse
 
 MAX_LINE_BYTES = 64 * 1024
 """RFC 5322 2.1.1 allows 998; real mail has longer ones, which are encoded anew on the way out."""
-LOOK_BYTES = 256 * 1024
-"""How much of a text is searched for what somebody typed out in it."""
 
 CONTAINERS = {
     "message/rfc822": "an attached message",
@@ -80,10 +78,10 @@ def _check_part(message: Message, part: Part, *, remove_signatures: bool) -> Ver
     if not has_short_lines(body, MAX_LINE_BYTES) and part.encoding != "base64":
         return _broken(f"a line of over {MAX_LINE_BYTES} characters")
     if part.is_text:
-        head = message.decoded(part)[:LOOK_BYTES]
-        if holds_uuencode(head):
+        text = message.decoded(part)
+        if holds_uuencode(text):
             return refuse(Status.CONTAINER, "uuencode", what="a file typed out in its text")
-        if b"-----BEGIN PGP" in head and _ARMOUR.search(head):
+        if b"-----BEGIN PGP" in text and _ARMOUR.search(text):
             return refuse(Status.CONTAINER, "PGP armour", what="PGP data, which may name its owner")
     return PASS
 

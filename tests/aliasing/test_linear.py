@@ -26,7 +26,7 @@ TEXTS = {
     "unended entities": "&#115", "huge entity": "&#" + "1" * 5000, "less than": "<", "opened tags": '<a "', "quotes": "<'\"",
     "attributes": "<a b=\"c' d='e\" ", "comments": "<!-- ", "full width": "ｓｏｌ＠", "invisible": "s\u200b", "plus": "sol+",
     "at words": "sol arroba ", "dots": "sol@tienda . ", "spaces": "sol @ ", "markers": "> -------- Tradepost: ", "begin lines": "begin 644 a\r\n",
-    "armour": "-----BEGIN PGP ", "sealed": "0" * 55 + " ", "digits": "+34 600 ", "base64": "c29sQHRpZW5kYS5leGFtcGxl", "urls": "http://a",
+    "armour": "-----BEGIN PGP ", "begin markers": "-------- Tradepost: sobre este mensaje -------- ", "sealed": "0" * 55 + " ", "digits": "+34 600 ", "base64": "c29sQHRpZW5kYS5leGFtcGxl", "urls": "http://a",
 }
 
 
@@ -54,6 +54,7 @@ def test_a_long_html(name: str) -> None:
 @pytest.mark.parametrize("header", [
     "Content-Type: a/b" + ';a="' * 20_000, "Content-Type: a/b" + "(" * 80_000, "Content-Type: a/b; x*0*=''" + "; x*1=a" * 10_000,
     "Subject: " + "=?utf-8?Q?" * 9_000, "Subject: " + "=?" * 40_000, "Subject: " + "=?a?b?YQ==?= " * 6_000,
+    "Content-Type: text/plain" + "; name=a" * 11_000, "Content-Disposition: inline" + "; filename=a.txt" * 5_500,
     "To: " + "<" * 80_000, "To: " + "a@b.example, " * 6_000, "References: " + "<a@b> " * 14_000, "In-Reply-To: " + "<" * 80_000,
     "Message-ID: " + "<>" * 40_000, "Date: " + " " * 80_000 + "x", "X-Tradepost-Trace: " + "0" * 80_000,
     "Subject: x" + "\r\n y" * 20_000, "Subject: " + '"' * 80_000,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import tomllib
 from pathlib import Path
 
 import pytest
-from support import BUYER, SELLER, correspondence
+from support import BUYER, SELLER, correspondence, message
 
 from aliasing.correspondence import Direction, Side
 from aliasing.footer import cut_html, cut_text
 from aliasing.leaks import names_secret
+from aliasing.message import Message
 from aliasing.redact import INSTEAD, Redactor
+from aliasing.sealed import sealed_inside
 from aliasing.view import view
 from relay.passage import footer_for, markers
 
@@ -80,6 +83,17 @@ def test_a_sealed_link_without_its_footer_is_taken_out() -> None:
     link = next(iter(FOOTER.sealed))
     assert REDACTOR.text(f"pulse {link.upper()} aquí") == f"pulse {INSTEAD} aquí"
     assert link not in REDACTOR.html(f'<a href="mailto:{link}?subject=x">x</a>')
+
+
+@pytest.mark.parametrize("spelt", [
+    "{head}\r\n> {tail}", "{head}\u200b{tail}", "{head}<wbr>{tail}", "{head}{tail}", "<b>{head}</b>{tail}",
+])
+def test_a_sealed_link_that_redaction_misses_is_still_seen(spelt: str) -> None:
+    local = next(iter(FOOTER.sealed)).partition("@")[0]
+    text = spelt.format(head=local[:20], tail=local[20:])
+    for raw in (message(BUYER, "x", body=text), message(BUYER, "x", subject=f"=?utf-8?B?{base64.b64encode(text.encode()).decode()}?=")):
+        assert sealed_inside(Message.parse(raw), FRAME, frozenset())
+        assert not sealed_inside(Message.parse(raw), FRAME, FOOTER.sealed)
 
 
 def test_both_parties_addresses_become_their_own_aliases() -> None:

@@ -36,6 +36,14 @@ def test_a_conversation_keeps_its_thread_in_both_mailboxes() -> None:
     assert message_ids(three, "references") == [seen_by_buyer, b"b1@correo.example"]
 
 
+@pytest.mark.parametrize("original", ["‹ñandú@pc.example›".encode(), b"x" * 3000 + b"@pc.example", BUYER.encode()])
+def test_an_id_that_cannot_be_written_or_names_somebody_is_mapped_like_any_other(original: bytes) -> None:
+    known = outgoing_id(FRAME, original)
+    source = Message.parse(message(SELLER, "x@relay.example", In_Reply_To=f"<{known.decode()}>"))
+    out = rewrite(source, FRAME, Direction.TO_BUYER, Threads("x", THREADS.received_at, {known: original}))
+    assert message_ids(out, "in-reply-to") == [outgoing_id(FRAME, known)]
+
+
 def test_long_references_keep_the_first_and_the_newest() -> None:
     ids = [b"<%d@x.example>" % number for number in range(500)]
     source = Message.parse(b"From: a@b.example\r\nReferences: " + b"\r\n ".join(ids) + b"\r\n\r\n")

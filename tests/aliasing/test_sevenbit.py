@@ -45,3 +45,20 @@ def test_any_single_part(kind: str, body: bytes) -> None:
     after = to_seven_bit(before)
     assert after.raw.isascii()
     assert after.decoded(after.root) == body
+
+
+def test_no_delimiter_comes_into_being() -> None:
+    raw = crlf("""From: a@b.example
+Content-Type: multipart/mixed; boundary=bound
+
+--bound
+Content-Type: text/plain; charset=utf-8
+Content-Transfer-Encoding: quoted-printable
+
+=2D-bound
+Content-Type: text/html
+
+ñ
+--bound--
+""")
+    assert [part.path for part in to_seven_bit(Message.parse(raw)).root.walk()] == ["", "1"]
