@@ -261,7 +261,7 @@ class Acceptor:
                 maillog.recorded(entry.trace, entry.id, entry.state)
             else:
                 maillog.accepted(entry.trace, entry.id, entry.direction, parties[entry.direction.writer].id,
-                                 parties[entry.direction.reader].id, entry.size, held=entry.state is State.HELD)
+                                 parties[entry.direction.reader].id, entry.size)
 
 
 def _is_own_alias(recipient: OpenedAlias, facts: Facts, letter: Letter, transaction: Transaction) -> bool:

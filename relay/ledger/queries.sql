@@ -146,13 +146,6 @@ DELETE FROM content WHERE file = ?;
 -- name: message_count
 SELECT count(*) FROM message;
 
--- name: probe
--- A real write, fsync and all, that changes nothing.
-UPDATE revision SET value = value WHERE name = 'registry';
-
--- name: queue_state
-SELECT state, count(*) AS count, min(created_at) AS oldest FROM delivery WHERE finished_at IS NULL GROUP BY state;
-
 -- name: finish
 UPDATE delivery SET state = ?, code = ?, finished_at = ?, next_attempt_at = NULL, lease_until = NULL WHERE id = ?;
 

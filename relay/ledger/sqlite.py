@@ -74,15 +74,6 @@ class SqliteLedger:
         """(commits, pieces of work in them): how well the group commit groups."""
         return self._writer.commits, self._writer.works
 
-    @property
-    def busy_s(self) -> float:
-        """How long the commit under way has taken by now, in seconds: infinite once nobody writes any more."""
-        return self._writer.busy_s
-
-    async def probe(self) -> None:
-        """Write something that changes nothing, durably; raises LedgerError when that cannot be done."""
-        await self._writer.submit(lambda connection: connection.execute(SQL["probe"]))
-
     def close(self) -> None:
         self._writer.close()
         self._opened.close()

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import math
 import os
 import queue
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +97,6 @@ class Writer:
         self.broken: LedgerError | None = None
         self.commits = 0
         self.works = 0
-        self._since: float | None = None
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
 
@@ -111,14 +108,6 @@ class Writer:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._queue.put(_Work(work, future, patient))
         return future
-
-    @property
-    def busy_s(self) -> float:
-        """How long the commit under way has taken by now, in seconds: infinite once the thread is gone."""
-        since = self._since
-        if not self._thread.is_alive():
-            return math.inf
-        return time.monotonic() - since if since is not None else 0.0
 
     def close(self) -> None:
         """Finish what was submitted and stop; blocks until then."""
@@ -132,9 +121,7 @@ class Writer:
             running = None not in batch
             works = [item for item in batch if item is not None]
             if works:
-                self._since = time.monotonic()
                 self._commit(works)
-                self._since = None
         self._report([(work, None, LedgerBusy("ledger: the daemon stops")) for work in self._waiting])
         self._connection.close()
         os.close(self._turn_fd)

@@ -208,8 +208,7 @@ class Runner:
                 await self._fail(delivery, outcome, now)
             else:
                 await self._ledger.record(delivery, outcome, now)
-                maillog.delivered(delivery.trace, delivery.message, delivery.kind, delivery.attempts, outcome.code,
-                                  (now - delivery.created_at).total_seconds())
+                maillog.delivered(delivery.trace, delivery.message, delivery.kind, delivery.attempts, outcome.code)
         except LedgerError as error:
             maillog.crashed("record", error)
         finally:
