@@ -145,15 +145,15 @@ def carry(case: Case, threads: Threads, decision: Decision) -> Passage:
     except MessageError as problem:  # written out well-formed it passes a limit that it kept as it came
         verdict = refuse(Status.TOO_COMPLEX, str(problem), limit=str(problem))
         return Passage(_overruled(decision, "rewriting", verdict))
-    if _shape(rewritten.message.root) != _shape(message.root, treatment.removed):
-        what = "its parts would be other ones on the way"
-        return Passage(_overruled(decision, "rewriting", refuse(Status.BROKEN, what, what=what)))
     places = [leak.place for leak in find_leaks(rewritten.message, _secrets(correspondence))]
     places += sealed_inside(rewritten.message, correspondence, _offered(treatment))
     if places:
         where = ", ".join(places)
         verdict = refuse(Status.WOULD_LEAK, where, where=where, order=facts.order)
         return Passage(_overruled(decision, "egress", verdict), leaks=tuple(places))
+    if _shape(rewritten.message.root) != _shape(message.root, treatment.removed):
+        what = "its parts would be other ones on the way"
+        return Passage(_overruled(decision, "rewriting", refuse(Status.BROKEN, what, what=what)))
     unsigned = any(part.content_type in SIGNATURES for part in treatment.removed)
     return Passage(decision, rewritten.message, rewritten.changed, tuple(notes), unsigned)
 
