@@ -122,7 +122,9 @@ def _domain(text: str) -> str:
     return ascii_domain
 
 
-_QUOTED_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_QUOTED_STRING = re.compile(r'"(?:[^"\\]|\\.?)*+(?:"|\Z)')
+MAX_FROM_CHARS = 4_000
+"""A From longer than this names nobody: the longest mailbox has 254 octets, and a name is a name."""
 _ANGLE = re.compile(r"<([^<>]*)>")
 
 
@@ -133,6 +135,8 @@ def single_mailbox(value: str) -> Address | None:
     brackets are read; an unquoted comma in a name is forgiven, for the other half names nobody; an address as
     an unquoted display name is forgiven only when it is the same one.
     """
+    if len(value) > MAX_FROM_CHARS:
+        return None
     angles = _ANGLE.findall(_QUOTED_STRING.sub(lambda quoted: "x" if "<" in quoted.group() else quoted.group(), value))
     if len(angles) > 1:
         return None

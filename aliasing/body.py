@@ -257,6 +257,8 @@ class Body:
             kind = kind if kind.isascii() else "application/octet-stream"
             if not part.parts:
                 parameters.pop("boundary", None)
+        elif not kind:
+            return None
         elif kind not in ("inline", "attachment"):
             kind = "attachment"  # RFC 2183 2.8: what is unknown is treated so
         return Field.make(old.name.title(), write_parameters(kind, parameters))
@@ -267,6 +269,8 @@ def _transfer_field(part: Part, old: Field, change: _Change) -> Field | None:
         same = change.encoding == old.value.decode("latin-1").strip().lower()
         return old if same else Field.make("Content-Transfer-Encoding", change.encoding)
     written = old.value.decode("latin-1").strip().lower()
+    if not written:
+        return None
     if part.parts and part.encoding in ("base64", "quoted-printable"):
         return None  # RFC 2045 6.4: a multipart is never encoded, and its parts were found without decoding
     if written == part.encoding and len(part.all(old.name)) == 1:

@@ -60,3 +60,12 @@ def test_a_repr_tells_no_address() -> None:
 def test_the_one_mailbox_of_a_from(value: str, address: str | None) -> None:
     found = single_mailbox(value)
     assert (str(found) if found else None) == address
+
+
+def test_a_from_of_escaped_quotes_costs_nothing_and_names_nobody() -> None:
+    import time
+
+    begun = time.process_time()
+    for value in ('"' + '\\"' * 45_000, '"' + '\\"' * 1_900 + " <ana@correo.example>", '"' + "\\" * 3_999):
+        assert single_mailbox(value) is None
+    assert time.process_time() - begun < 0.5
