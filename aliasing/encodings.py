@@ -245,7 +245,8 @@ def list_parameters(text: str) -> tuple[str, list[tuple[str, str]]]:
             continue
         encoded = section == "" or section.endswith("*")
         digits = section.rstrip("*")
-        pieces.setdefault(base, []).append((int(digits) if digits.isdigit() and len(digits) < 5 else 0, encoded, value))
+        number = int(digits) if digits.isdecimal() and len(digits) < 5 else 0
+        pieces.setdefault(base, []).append((number, encoded, value))
     # RFC 2231 is the newer way to say it: where a client wrote both, the other is its fallback for old readers
     return kind, [(base, _join_2231(sorted(found))) for base, found in pieces.items()] + out
 

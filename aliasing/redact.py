@@ -108,7 +108,7 @@ class Redactor:
         changes = []
         for start, end, group in self._matches(seen):
             changes.append((start, end, self._aliases[group]))
-        return seen.replace(changes) if changes else seen.source
+        return seen.replace(changes) if changes else seen.original
 
     def _matches(self, seen: View) -> Iterator[tuple[int, int, int]]:
         position = 0

@@ -52,6 +52,11 @@ class View:
         out.append(self.source[position:])
         return "".join(out)
 
+    @property
+    def original(self) -> str:
+        """What was written, beneath every view."""
+        return self.under.original if self.under is not None else self.source
+
     def source_of(self, at: int) -> tuple[int, int]:
         """The span of the source that the character at `at` was made from."""
         piece = bisect_right(self.starts, at) - 1

@@ -191,7 +191,10 @@ def _treatment(case: Case, message: Message, message_id: str, notes: list[str]) 
 
 
 def _notes_of(case: Case, part: Part, found: Findings) -> Iterator[str]:
-    name = display_name(part)
+    # notes stand in the ledger as they are, and a file may be called by an address
+    named = part.file_name or ""
+    known = redactor_for(case.facts.correspondence).file_name(named) == named
+    name = display_name(part) if known else f"part {part.path or '1'}"
     yield from (f"{name}: {what} removed" for what in found.removed if found.scrubbed is not None)
     if found.text and names_secret(found.text, _secrets(case.facts.correspondence)):
         yield f"{name}: shows a real address in its text"

@@ -132,6 +132,7 @@ def test_encoded_words_round_trip(text: str) -> None:
     ("a/b; name*0*=utf-8''%C3%B1; name*1=x", "a/b", {"name": "ñx"}),
     ('a/b; name="=?utf-8?B?w7E=?="', "a/b", {"name": "ñ"}),
     ('a/b; name="semi;colon\\"quote"', "a/b", {"name": 'semi;colon"quote'}),
+    ("a/b; name*¹=x", "a/b", {"name": "x"}),
     ("", "", {}),
 ])
 def test_parameters(text: str, kind: str, parameters: dict[str, str]) -> None:

@@ -96,6 +96,11 @@ def test_a_sealed_link_that_redaction_misses_is_still_seen(spelt: str) -> None:
         assert not sealed_inside(Message.parse(raw), FRAME, FOOTER.sealed)
 
 
+def test_html_that_only_has_the_pieces_of_an_address_and_a_percent_sign_stays() -> None:
+    html = "<p>La Tienda de Sol: 20% de DESCUENTO, <b>x</b> %41</p>"
+    assert REDACTOR.html(html) == html
+
+
 def test_both_parties_addresses_become_their_own_aliases() -> None:
     text = REDACTOR.text(f"{SELLER} {BUYER}")
     assert text == f"{FRAME.alias(Side.SELLER)} {FRAME.alias(Side.BUYER)}"

@@ -85,3 +85,16 @@ def test_every_way_to_leak_has_its_case(line: int) -> None:
              for number in re.findall(r"\d+", steering((GOLDEN / f"{name}.in.eml").read_bytes(), "Leak"))}
     file, _, test = ELSEWHERE.get(line, "").partition("::")
     assert line in cited or f"def {test}" in (Path(__file__).parent.parent / file).read_text()
+
+
+def test_notes_show_no_address_that_a_file_is_called_by() -> None:
+    import base64
+
+    import filemaker
+
+    picture = base64.encodebytes(filemaker.jpeg()).decode().replace("\n", "\r\n")
+    data = (f"From: {SELLER}\r\nTo: {WORDS['buyer-alias']}\r\nSubject: x\r\nMIME-Version: 1.0\r\n"
+            f"Content-Type: image/jpeg; name=\"{BUYER}.jpg\"\r\nContent-Transfer-Encoding: base64\r\n\r\n{picture}")
+    passage = through(data.encode(), Direction.TO_BUYER)
+    assert passage.notes
+    assert not any("lopez" in note for note in passage.notes)
