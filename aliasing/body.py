@@ -33,6 +33,8 @@ _ONE_READING = re.compile(
 _STARRED = re.compile(r"(?:boundary|charset)\*", re.IGNORECASE)
 """RFC 2231 was not made for these, and clients without it would find none."""
 _MAX_PARAMETERS = 50
+MAX_LINE_BYTES = 998
+"""RFC 5322 2.1.1, without the CRLF."""
 _CID = re.compile(r"""cid:([^"'\s<>)\]]{1,400})""", re.IGNORECASE)
 _BODY_END = re.compile(r"</body\s*>", re.IGNORECASE)
 _PARAMETERS = ("charset", "boundary", "format", "delsp", "name", "type", "start", "report-type", "filename")
@@ -93,8 +95,13 @@ class Body:
         for start, end in part.around():
             text, codec = decode_text(self._message.raw[start:end])
             clean = self._redactor.text(text)
-            if clean != text:
-                self.edits.around[start, end] = clean.encode(codec)
+            if clean != text or not has_short_lines(self._message.raw[start:end]):
+                self.edits.around[start, end] = self._without_long_lines(clean.encode(codec))
+
+    def _without_long_lines(self, between: bytes) -> bytes:
+        """There is no encoding for these. Cut short instead, one might become a delimiter."""
+        lines = [line if len(line) <= MAX_LINE_BYTES else line.rstrip(b" \t") for line in between.split(b"\r\n")]
+        return b"\r\n".join(line if len(line) <= MAX_LINE_BYTES else b"" for line in lines)
 
     def _carry(self, part: Part) -> None:
         change = _Change(kind=self._kind_of_multipart(part)) if part.parts else self._change(part)

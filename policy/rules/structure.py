@@ -12,6 +12,8 @@ from policy.verdict import PASS, Verdict, refuse
 
 MAX_LINE_BYTES = 64 * 1024
 """RFC 5322 2.1.1 allows 998; real mail has longer ones, which are encoded anew on the way out."""
+MAX_BOUNDARY = 200
+"""RFC 2046 5.1.1 allows 70; its lines cannot be encoded anew."""
 
 CONTAINERS = {
     "message/rfc822": "an attached message",
@@ -73,7 +75,8 @@ def _check_part(message: Message, part: Part, *, remove_signatures: bool) -> Ver
     if part.content_type in ("multipart/signed", *SIGNATURES) and not remove_signatures:
         return refuse(Status.SIGNED, part.content_type)
     if part.parts:
-        return PASS
+        longest = len(part.parameters.get("boundary", ""))
+        return PASS if longest <= MAX_BOUNDARY else _broken(f"a boundary of over {MAX_BOUNDARY} characters")
     body = message.body(part)
     if not has_short_lines(body, MAX_LINE_BYTES) and part.encoding != "base64":
         return _broken(f"a line of over {MAX_LINE_BYTES} characters")
