@@ -75,6 +75,10 @@ class Facts:
     orders_last_30_days: int = 0
     critical_today: int = 0
     """Messages under a critical subject in this correspondence since midnight UTC."""
+    exchange: int = 0
+    """How many of its newest messages went to and fro in turn, each soon after the other."""
+    returning: bool = False
+    """The message bears a Message-ID under which one of this correspondence has left."""
 
     @property
     def order(self) -> str:

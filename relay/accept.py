@@ -20,6 +20,7 @@ from typing import TypeVar
 from aliasing.address import Address
 from aliasing.correspondence import Direction, Side
 from aliasing.message import Message
+from aliasing.redact import redactor_for
 from aliasing.rewrite import Threads, message_ids, original_id, outgoing_id
 from aliasing.token import OpenedAction, OpenedAlias
 from policy.case import AddressState, Facts, PolicySettings
@@ -32,7 +33,7 @@ from relay.dsn.notices import Notices
 from relay.dsn.receive import understand
 from relay.errors import LedgerError, Overtaken, StorageFailed, StorageFull
 from relay.examiner import Examiner
-from relay.ledger import Ledger
+from relay.ledger import MAX_REPORTS, Ledger
 from relay.passage import Letter, Passage, files_of, make_case, pass_through, read
 from relay.queue.runner import Runner
 from relay.records import LedgerEntry, OutcomeKind, Ruling, State, new_id
@@ -81,6 +82,7 @@ class _Judged:
     critical: bool = False
     id: str = field(default_factory=new_id)
     evidence: bytes | None = field(default=None, repr=False)
+    repeats: str | None = None
 
     @property
     def decision(self) -> Decision:
@@ -110,6 +112,12 @@ class Acceptor:
         self._notices = notices
         self._examiner = examiner
         self._clock = clock
+        self._language = language
+
+    def reconfigure(self, settings: PolicySettings, notices: Notices, language: str) -> None:
+        """Other settings for what is judged from now on."""
+        self._settings = settings
+        self._notices = notices
         self._language = language
 
     async def accept(self, transaction: Transaction) -> Answer:
@@ -147,7 +155,7 @@ class Acceptor:
         if entries:
             # the commit goes on when the client hangs up: what may be on disk must be in our books
             deliveries = await asyncio.shield(
-                self._ledger.commit(entries, self._clock(), lease_s=self._runner.lease_s))
+                self._ledger.commit(entries, self._clock(), lease_s=self._runner.lease_for(entries)))
             self._runner.offer([delivery for delivery in deliveries if delivery.attempts])
 
     async def _judge(self, letter: Letter, recipient: OpenedAlias, transaction: Transaction) -> _Judged:
@@ -163,6 +171,9 @@ class Acceptor:
             return replace(judged, state=State.SELF)
         if letter.message is not None and (letter.automatic or transaction.reverse_path is None):
             return replace(judged, state=State.AUTO)
+        if letter.identity is not None and (earlier := await self._ledger.repeated(
+                facts.correspondence, direction, letter.identity, now)):
+            return replace(judged, repeats=earlier)  # it did not hear our 250: it hears it again
         files = files_of(letter)
         if files and decide(case, WRITER_RULES).verdict.passes:
             scrub = self._settings.metadata == "scrub"
@@ -184,7 +195,9 @@ class Acceptor:
             return facts
         originals, replies_to_buyer = await self._ledger.originals(
             facts.correspondence, direction, message_ids(letter.message, "in-reply-to", "references"))
-        return replace(facts, originals=originals, replies_to_buyer=replies_to_buyer)
+        own = original_id(letter.message)
+        return replace(facts, originals=originals, replies_to_buyer=replies_to_buyer,
+                       returning=own is not None and await self._ledger.is_ours(facts.correspondence, own))
 
     async def _act(self, action: OpenedAction, letter: Letter, transaction: Transaction) -> _Done:
         """What a sealed action address asks for, if it is its own party who asks, and no machine in their place."""
@@ -213,14 +226,15 @@ class Acceptor:
         entry = LedgerEntry(
             id=judged.id, trace=transaction.trace, correspondence=facts.correspondence, direction=facts.direction,
             state=judged.state, received_at=transaction.received_at, size=len(transaction.data),
-            subject=letter.subject, dated_at=letter.dated_at,
+            subject=redactor_for(facts.correspondence).text(letter.subject), dated_at=letter.dated_at,
             attachments=len(attachments(message)) if message else 0, rule=judged.decision.rule, reply=reply,
             reply_text=texts.explain(reply, language) if reply else "",
             rulings=tuple(Ruling(rule, verdict) for rule, verdict in judged.decision.ran),
             not_run=judged.decision.not_run, notes=judged.passage.notes,
             solicited=judged.solicited, critical=judged.critical and not judged.solicited,
             critical_today=facts.critical_today, original_id=original,
-            outgoing_id=outgoing_id(facts.correspondence, original or judged.id.encode()), content=content)
+            outgoing_id=outgoing_id(facts.correspondence, original or judged.id.encode()), content=content,
+            identity=letter.identity, repeats=judged.repeats)
         if judged.passage.unsigned and judged.state is State.QUEUED:
             return replace(entry, notice=self._notices.without_signature(entry, self._clock()))
         return entry
@@ -228,7 +242,7 @@ class Acceptor:
     async def _take_back(self, number: int, message: Message, transaction: Transaction) -> None:
         """A DSN for one of our deliveries: record it, and tell the originator of a failure in our own words."""
         about = await self._ledger.returned(number)
-        if about is None:
+        if about is None or about.reports >= MAX_REPORTS:
             return
         received = understand(message)
         notice = None
@@ -254,14 +268,16 @@ class Acceptor:
     def _log(self, entries: Sequence[LedgerEntry]) -> None:
         for entry in entries:
             parties = entry.correspondence.parties
-            if entry.state is State.REFUSED and entry.reply is not None:
+            if entry.repeats is not None:
+                maillog.repeated(entry.trace, entry.repeats)
+            elif entry.state is State.REFUSED and entry.reply is not None:
                 reason = entry.rulings[-1].verdict.reason if entry.rulings else ""
                 maillog.refused(entry.trace, entry.id, entry.rule or "", entry.reply.status.name, reason)
             elif entry.state in (State.AUTO, State.SELF):
                 maillog.recorded(entry.trace, entry.id, entry.state)
             else:
                 maillog.accepted(entry.trace, entry.id, entry.direction, parties[entry.direction.writer].id,
-                                 parties[entry.direction.reader].id, entry.size)
+                                 parties[entry.direction.reader].id, entry.size, held=entry.state is State.HELD)
 
 
 def _is_own_alias(recipient: OpenedAlias, facts: Facts, letter: Letter, transaction: Transaction) -> bool:

@@ -11,6 +11,7 @@ import ipaddress
 import os
 import re
 import tomllib
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -65,6 +66,21 @@ def _domain(value: str) -> str:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positive)]
+def _not_negative(value: timedelta) -> timedelta:
+    if value < timedelta(0):
+        raise ValueError("a duration cannot be negative")
+    return value
+
+
+def _network(value: object) -> object:
+    try:
+        return ipaddress.ip_network(str(value))
+    except ValueError:
+        raise ValueError(f'{str(value)!r} is no network; write it like "192.0.2.0/24" or "2001:db8::/32"') from None
+
+
+Pause = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_not_negative)]
+Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network)]
 Domain = Annotated[str, AfterValidator(_domain)]
 _unset = BeforeValidator(lambda value: None if value == "" else value)  # TOML has no null
 
@@ -101,6 +117,15 @@ class Listener(BaseModel):
 Endpoint = Annotated[Listener, BeforeValidator(Listener.parse)]
 
 
+def only_loopback_yet(listeners: Sequence[Listener]) -> None:
+    """Raises ValueError for an MX listener that others than this machine can reach."""
+    outside = [str(listener) for listener in listeners if not listener.is_loopback]
+    if outside:
+        raise ValueError(
+            f"{', '.join(outside)} faces the network, but this version does not yet authenticate who writes; "
+            "listen on 127.0.0.1 or [::1]")
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -132,15 +157,13 @@ class RelaySection(_Section):
 class ListenSection(_Section):
     mx: Annotated[list[Endpoint], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)] = [
         Listener(host="127.0.0.1", port=2525)]
+    proxy_from: list[Network] = []
+    metrics: Annotated[Endpoint | None, _unset] = None
 
     @field_validator("mx")
     @classmethod
     def _only_loopback_yet(cls, value: list[Listener]) -> list[Listener]:
-        outside = [str(listener) for listener in value if not listener.is_loopback]
-        if outside:
-            raise ValueError(
-                f"{', '.join(outside)} faces the network, but this version does not yet authenticate who writes; "
-                "listen on 127.0.0.1 or [::1]")
+        only_loopback_yet(value)
         return value
 
 
@@ -270,6 +293,28 @@ class PolicySection(_Section):
         )
 
 
+class LimitsSection(_Section):
+    """What strangers may use up. Each counts in one process; with `relay.workers` = N each process has its own."""
+
+    connections: int = Field(default=5000, ge=1)
+    connections_per_network: int = Field(default=50, ge=1)
+    connects_per_network: int = Field(default=600, ge=1)
+    bytes_per_network: ByteSize = ByteSize(256 * 1024 * 1024)
+    refusals_per_network: int = Field(default=60, ge=1)
+    errors: int = Field(default=10, ge=1)
+    refusals: int = Field(default=100, ge=1)
+    commands: int = Field(default=1000, ge=10)
+    messages: int = Field(default=1000, ge=1)
+    memory: ByteSize = ByteSize(256 * 1024 * 1024)
+    greeting_delay: Pause = timedelta(seconds=0.3)
+    command_timeout: Duration = timedelta(minutes=5)
+    data_timeout: Duration = timedelta(minutes=3)
+    data_rate: int = Field(default=500, ge=1)
+    stress_timeout: Duration = timedelta(seconds=10)
+    exempt: list[Network] = [ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")]
+    dnsbl: list[Domain] = []
+
+
 class LogSection(_Section):
     format: Literal["console", "json"] = "console"
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -288,6 +333,7 @@ class Config(BaseSettings):
     outbound: OutboundSection = OutboundSection()
     dns: DnsSection = DnsSection()
     policy: PolicySection = PolicySection()
+    limits: LimitsSection = LimitsSection()
     log: LogSection = LogSection()
 
     @classmethod

@@ -11,14 +11,16 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 """What the kernel says when there is no room: the one storage error that an administrator mends while we run."""
 
 
-def write_durably(path: Path, data: bytes) -> None:
+def write_durably(path: Path, data: bytes, *, owner: tuple[int, int] | None = None) -> None:
     """Write `path` (0600) in one step: after a crash there is the whole of it or what was there before.
 
-    Raises OSError and then leaves nothing behind.
+    `owner` are the user and group that it shall belong to. Raises OSError and then leaves nothing behind.
     """
     temporary = path.with_name(path.name + ".new")
     try:
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            if owner is not None:
+                os.fchown(file.fileno(), *owner)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

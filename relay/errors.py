@@ -4,6 +4,7 @@ TradepostError
 ├── UsageError        an unknown order, an invalid address: the command line's caller can mend it (exit 2)
 ├── ConfigError       the configuration is wrong; carries every problem at once (exit 2)
 ├── KeyRingFileError  the key ring is missing, unreadable or not ours (exit 2)
+│   └── WrongRing     a record does not open with this ring (a LedgerError as well)
 └── LedgerError       the ledger cannot be used
     ├── SchemaError   it was made by another version (exit 2)
     ├── LedgerBusy    another process holds it; try again (4xx)
@@ -38,6 +39,10 @@ class KeyRingFileError(TradepostError):
 
 
 class LedgerError(TradepostError):
+    pass
+
+
+class WrongRing(KeyRingFileError, LedgerError):  # noqa: N818 - states, not mistakes
     pass
 
 

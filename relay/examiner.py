@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import multiprocessing
+import os
 import resource
 import signal
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ MAX_MEMORY_BYTES = 2 * 1024**3
 TIMEOUT_S = 30.0
 PR_SET_PDEATHSIG = 1
 """prctl(2): the signal that a process gets when its parent dies."""
+PR_SET_DUMPABLE = 4
+"""prctl(2): 0 where a core dump would show keys and addresses."""
 
 
 class Examiner:
@@ -77,3 +80,12 @@ def _confine() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to handle
     resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0)
+    _fall_silent()
+
+
+def _fall_silent() -> None:
+    """What libraries in C and in Python say about a file may quote it, and would stand in the daemon's log."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)

@@ -3,76 +3,135 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import fcntl
 import gc
-import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import sdnotify
 import uvloop
 
-from relay import log, maillog, tls
+from relay import log, maillog, reload, tls
 from relay.accept import Acceptor
 from relay.config import Config
 from relay.dns import DnsResolver
 from relay.dsn.notices import Notices
-from relay.errors import KeyRingFileError, StorageFailed, TradepostError, UsageError
-from relay.examiner import PR_SET_PDEATHSIG, Examiner
+from relay.errors import ConfigError, KeyRingFileError, TradepostError
+from relay.examiner import Examiner
+from relay.health import Health
+from relay.http import Endpoint
 from relay.ledger.clock import Steady, boot_time
 from relay.ledger.opened import open_ledger, release_leases, sweep_spool
 from relay.ledger.sqlite import SqliteLedger
-from relay.queue.runner import Runner
+from relay.peers import Lines, Peer, answer
+from relay.processes import no_core_dumps, only_one, supervise
+from relay.queue.runner import Connect, Runner
 from relay.queue.schedule import Schedule
-from relay.receive.server import bind_for, listen
+from relay.receive.limits import Guard
+from relay.receive.server import bind, bind_for, listen, raise_file_limit
 from relay.receive.service import Service
+from relay.systemd import Notifier, address_of, inherited, share, watchdog_s
 from relay.transmit.attempt import Link
 from relay.transmit.route import Hop, Router
+from relay.vitals import STUCK_S, Vitals
 
 STOP_S = 8.0
 """How long what is under way may take once told to stop; systemd and operators count on ten seconds in all."""
 WATCH_S = 1.0
+START_POLL_S = 0.05
 
 
-def serve(config: Config) -> int:
+@dataclass(frozen=True)
+class Seat:
+    """A process's place among the others of one daemon."""
+
+    worker: int = 0
+    metrics: Sequence[socket.socket] = ()
+    lines: Sequence[socket.socket] = ()
+    """To every other process in the first one, to the first in every other."""
+    watchdog_s: float | None = None
+    load: Callable[[], Config] | None = None
+    """Reads the configuration anew; raises ConfigError."""
+
+
+@dataclass
+class Shared:
+    """What is opened before processes are forked."""
+
+    mx: list[list[socket.socket]]
+    metrics: list[socket.socket]
+    lines: Lines
+    sockets: set[socket.socket] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sockets = {sock for own in (*self.mx, self.metrics) for sock in own}
+
+    def take(self, worker: int) -> list[socket.socket]:
+        """Close what is not this process's: the kernel would give connections to a socket that nobody looks at."""
+        for sock in self.sockets - set(self.mx[worker]) - set(self.metrics if worker == 0 else ()):
+            sock.close()
+        return self.mx[worker]
+
+    def close(self) -> None:
+        for sock in self.sockets:
+            sock.close()
+        self.lines.close()
+
+
+def serve(config: Config, load: Callable[[], Config] | None = None) -> int:
     """Run the daemon until SIGTERM or SIGINT; the exit status. Raises TradepostError when it cannot start.
 
     All that can fail for the administrator to mend happens here, before any process is forked: ports, ledger,
-    key ring, certificate.
+    key ring, certificate. `load` reads the configuration anew at SIGHUP.
     """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
+    no_core_dumps()
     log.configure(config.log.format, config.log.level)
-    sockets = bind_for(config.relay.workers, config.listen.mx)
+    shared = _sockets(config)
     opened = open_ledger(config.ledger_path, config.key_ring)
-    lock = _only_one(config.ledger_path)
+    lock = only_one(config.ledger_path)
     release_leases(opened, datetime.now(UTC))
     sweep_spool(opened)
     opened.close()  # a connection must not be carried over a fork
-    if config.tls.certificate is None:
-        tls.make_certificate(*config.certificate, config.relay.hostname)
-    tls.server_context(*config.certificate)
+    _certificate(config)
+    watched = watchdog_s()
     try:
         if config.relay.workers == 1:
-            return _work(config, sockets, 0)
-        works = [partial(_work, config, sockets, worker) for worker in range(config.relay.workers)]
-        return _supervise(works, [sock for own in sockets for sock in own])
+            return _work(config, shared, 0, watched, load)
+        works = [partial(_work, config, shared, worker, watched, load) for worker in range(config.relay.workers)]
+        return supervise(works, shared.close)
     finally:
         lock.close()
 
 
-def _work(config: Config, sockets: Sequence[Sequence[socket.socket]], worker: int) -> int:
-    for number, others in enumerate(sockets):
-        for sock in others if number != worker else ():
-            sock.close()  # or the kernel would give connections to a socket that this process never looks at
+def _sockets(config: Config) -> Shared:
+    """Those that systemd hands over; for the other listeners, sockets of our own."""
+    workers, given = config.relay.workers, inherited()
+    mx = share(given["mx"], workers) if "mx" in given else bind_for(workers, config.listen.mx)
+    metrics = given.get("metrics", [])
+    if not metrics and config.listen.metrics is not None:
+        metrics = [bind(config.listen.metrics, shared=False, key="listen.metrics")]
+    return Shared(mx, metrics, Lines(workers))
+
+
+def _certificate(config: Config) -> Any:
+    if config.tls.certificate is None:
+        tls.make_certificate(*config.certificate, config.relay.hostname)
+    return tls.server_context(*config.certificate)
+
+
+def _work(config: Config, shared: Shared, worker: int, watched: float | None,
+          load: Callable[[], Config] | None) -> int:
+    sockets = shared.take(worker)
+    seat = Seat(worker, shared.metrics if worker == 0 else (), shared.lines.of(worker), watched, load)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(Daemon(config, sockets[worker]).run())
+            return runner.run(Daemon(config, sockets, seat=seat).run())
     except TradepostError:
         raise
     except BaseException as error:  # a traceback would show messages, and those may quote an address
@@ -80,150 +139,181 @@ def _work(config: Config, sockets: Sequence[Sequence[socket.socket]], worker: in
         return 1
 
 
-def _supervise(works: Sequence[Callable[[], int]], theirs: Sequence[socket.socket]) -> int:
-    """Fork a process for each piece of work; when one ends, end all. The kernel ends them should we be killed."""
-    workers = set()
-    for work in works:
-        pid = os.fork()
-        if pid == 0:
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-            status = 1
-            try:
-                status = work()
-            except BaseException as error:  # a child must never run on into the parent's code
-                maillog.crashed("worker", error)
-            os._exit(status)
-        workers.add(pid)
-    for sock in theirs:
-        sock.close()
-
-    def stop(*_: object) -> None:
-        for pid in workers:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    status = 0
-    while workers:
-        pid, ended = os.wait()
-        workers.discard(pid)
-        status = status or os.waitstatus_to_exitcode(ended)
-        stop()
-    return abs(status)
-
-
 class Daemon:
     """One relay process."""
 
     def __init__(self, config: Config, sockets: Sequence[socket.socket],
-                 clock: Callable[[], datetime] = lambda: datetime.now(UTC), steady: Steady = boot_time) -> None:
+                 clock: Callable[[], datetime] = lambda: datetime.now(UTC), steady: Steady = boot_time, *,
+                 seat: Seat | None = None) -> None:
         self._config = config
         self._sockets = sockets
         self._clock = clock
         self._steady = steady
+        self._seat = seat or Seat()
+        self._notifier = Notifier(speaks=self._seat.worker == 0)
         self._examiner = Examiner()
+        self._resolver = _resolver(config)
+        self._endpoints: list[asyncio.Server] = []
         self._status = 0
 
     async def run(self) -> int:
-        config, sockets = self._config, self._sockets
-        ledger = SqliteLedger(open_ledger(config.ledger_path, config.key_ring), self._steady)
-        runner = self._runner(ledger)
-        service = self._service(ledger, runner)
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(_log_stray)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop, number.name, stop)
+        config, stop = self._config, asyncio.Event()
+        self._ledger = SqliteLedger(open_ledger(config.ledger_path, config.key_ring), self._steady)
+        self._runner = self._make_runner()
+        self._service = self._make_service()
+        half = self._seat.watchdog_s / 2 if self._seat.watchdog_s else STUCK_S
+        self._vitals = Vitals(self._ledger, self._runner, self._service, min(half, STUCK_S))
+        self._handle_signals(stop)
         gc.freeze()  # what start-up made lives for ever: the collector need not look at it again
         gc.set_threshold(20_000, 20, 20)  # a message makes some thousand objects, and nearly all die by themselves
         try:
             async with asyncio.TaskGroup() as tasks:
-                queue = tasks.create_task(runner.run(stop))
-                tasks.create_task(self._watch(ledger, stop))
-                servers = [await listen(sock, service) for sock in sockets]
-                for listener, sock in zip(config.listen.mx, sockets, strict=True):
-                    maillog.listening("mx", f"{listener.host}:{sock.getsockname()[1]}")
-                sdnotify.SystemdNotifier().notify("READY=1")
+                queue = tasks.create_task(self._runner.run(stop))
+                tasks.create_task(self._service.sweep(stop))
+                servers = [await listen(sock, self._service) for sock in self._sockets]
+                for sock in self._sockets:
+                    maillog.listening("mx", str(address_of(sock)))
+                helpers = [tasks.create_task(helper) for helper in await self._helpers(stop)]
+                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
                 await stop.wait()
-                sdnotify.SystemdNotifier().notify("STOPPING=1")
+                self._notifier.stopping()
                 for server in servers:
                     server.close()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(STOP_S):
-                        await service.stop()
+                        await self._service.stop()
                         await asyncio.wait_for(asyncio.shield(queue), STOP_S)
-                queue.cancel()
+                for task in (queue, *helpers):
+                    task.cancel()
         finally:
             self._examiner.close()
-            ledger.close()
+            self._ledger.close()
         maillog.stopped()
         return self._status
 
-    def _runner(self, ledger: SqliteLedger) -> Runner:
-        out, config = self._config.outbound, self._config
-        resolver = DnsResolver([(server.host, server.port) for server in config.dns.resolvers],
-                               config.dns.timeout.total_seconds())
-        router = Router(resolver, config.relay.hostname, out.port, out.allow_loopback, out.smarthost)
+    def _handle_signals(self, stop: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_log_stray)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop, number.name, stop)
 
-        async def connect(hops: Sequence[Hop]) -> Link:
-            return await Link.open(hops, hostname=config.relay.hostname, tls=out.tls == "opportunistic",
-                                   timeout_s=out.timeout.total_seconds())
+    # -- what it is made of ----------------------------------------------------------------------------------
 
-        return Runner(ledger, router, connect, Schedule(out.retry, out.warn_after, out.give_up_after),
-                      self._notices(), self._clock, connections_per_host=out.connections_per_host)
+    def _make_runner(self) -> Runner:
+        routes, connect, schedule, notices = _outbound(self._config, self._resolver)
+        return Runner(self._ledger, routes, connect, schedule, notices, self._clock,
+                      connections_per_host=self._config.outbound.connections_per_host)
 
-    def _notices(self) -> Notices:
-        return Notices(self._config.relay.hostname, self._config.outbound.give_up_after)
-
-    def _service(self, ledger: SqliteLedger, runner: Runner) -> Service:
+    def _make_service(self) -> Service:
         config = self._config
-        settings = config.policy.settings()
-        certificate, key = config.certificate
+        settings, max_size = config.policy.settings(), int(config.policy.max_size)
+        guard = Guard(config.limits, max_size=max_size, clock=time.monotonic, descriptors=raise_file_limit())
         return Service(
-            hostname=config.relay.hostname, domains=frozenset(config.relay.domains),
-            max_size=int(config.policy.max_size), max_recipients=config.policy.max_recipients,
-            language=config.relay.language, tls=tls.server_context(certificate, key), keys=ledger.keys,
-            ledger=ledger, settings=settings, clock=self._clock,
-            acceptor=Acceptor(ledger, settings, runner, self._notices(), self._examiner, self._clock,
+            hostname=config.relay.hostname, domains=frozenset(config.relay.domains), max_size=max_size,
+            max_recipients=config.policy.max_recipients, language=config.relay.language, tls=_certificate(config),
+            keys=self._ledger.keys, ledger=self._ledger, settings=settings, clock=self._clock, guard=guard,
+            resolver=self._resolver, proxies=tuple(config.listen.proxy_from),
+            acceptor=Acceptor(self._ledger, settings, self._runner, _notices(config), self._examiner, self._clock,
                               config.relay.language))
 
-    async def _watch(self, ledger: SqliteLedger, stop: asyncio.Event) -> None:
-        """Each second: a broken ledger ends the process (systemd starts it anew), a rotated ring is read."""
+    async def _helpers(self, stop: asyncio.Event) -> list[Any]:
+        """The first process speaks for all, once all listen; the others answer it."""
+        if self._seat.worker:
+            return [self._watch(stop, None), answer(self._seat.lines[0], self._vitals.report)]
+        peers = [await Peer.open(end) for end in self._seat.lines]
+        self._health = Health(self._vitals, self._ledger, self._config.ledger_path, self._config.certificate[0], peers)
+        for sock in self._seat.metrics:
+            self._endpoints.append(await Endpoint(self._health.pages).listen(sock))
+            maillog.listening("metrics", str(address_of(sock)))
+        return [self._watch(stop, self._health)]
+
+    # -- while it runs ---------------------------------------------------------------------------------------
+
+    async def _watch(self, stop: asyncio.Event, health: Health | None) -> None:
+        """Each second: a broken ledger ends the process (systemd starts it anew), a rotated ring is read. The first
+        process says when all are ready, and feeds the watchdog while all are alive."""
+        pause = min(WATCH_S, self._seat.watchdog_s / 2) if self._seat.watchdog_s else WATCH_S
+        ready = False
         while not stop.is_set():
-            if ledger.broken is not None:
-                maillog.storage_failed(ledger.broken)
+            if self._ledger.broken is not None:
+                maillog.storage_failed(self._ledger.broken)
                 self._status = 1
                 stop.set()
             try:
-                ledger.keys.refresh()
+                self._ledger.keys.refresh()
             except KeyRingFileError as error:
-                maillog.crashed("key-ring", error)
-            sdnotify.SystemdNotifier().notify("WATCHDOG=1")
+                maillog.key_ring_failed(str(error))
+            if health is not None and await health.alive():
+                if not ready:
+                    self._notifier.ready()
+                    ready = True
+                self._notifier.ping()
             with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), WATCH_S)
+                await asyncio.wait_for(stop.wait(), pause if ready or health is None else START_POLL_S)
+
+    def _reload(self) -> None:
+        """SIGHUP. All that can fail is done first: a configuration with an error changes nothing."""
+        self._notifier.reloading()
+        problems: list[str] = []
+        try:
+            self._take(self._seat.load() if self._seat.load else self._config)
+        except ConfigError as error:
+            problems = error.problems
+        except TradepostError as error:
+            problems = [str(error)]
+        finally:
+            self._notifier.ready()
+        if problems:
+            maillog.reload_refused(problems)
+        if self._seat.worker == 0:
+            self._health.reload_refused = bool(problems)
+
+    def _take(self, new: Config) -> None:
+        changed, need_restart = reload.differences(self._config, new)
+        config = reload.merged(self._config, new)
+        context = _certificate(config)
+        resolver = self._resolver if config.dns == self._config.dns else _resolver(config)
+        routes, connect, schedule, notices = _outbound(config, resolver)
+        settings = config.policy.settings()
+        self._ledger.keys.refresh()
+        log.configure(config.log.format, config.log.level)
+        self._config, self._resolver = config, resolver
+        self._runner.reconfigure(routes, connect, schedule, notices,
+                                 connections_per_host=config.outbound.connections_per_host)
+        self._service.reconfigure(
+            settings=settings, max_size=int(config.policy.max_size), max_recipients=config.policy.max_recipients,
+            language=config.relay.language, tls=context, limits=config.limits, resolver=resolver,
+            proxies=tuple(config.listen.proxy_from))
+        self._service.acceptor.reconfigure(settings, notices, config.relay.language)
+        if self._seat.worker == 0:
+            self._health.certificate = config.certificate[0]
+        maillog.reloaded(changed, need_restart)
 
     def _stop(self, name: str, stop: asyncio.Event) -> None:
         maillog.stopping(name)
         stop.set()
 
 
+def _resolver(config: Config) -> DnsResolver:
+    return DnsResolver([(server.host, server.port) for server in config.dns.resolvers],
+                       config.dns.timeout.total_seconds())
+
+
+def _outbound(config: Config, resolver: DnsResolver) -> tuple[Router, Connect, Schedule, Notices]:
+    out = config.outbound
+    router = Router(resolver, config.relay.hostname, out.port, out.allow_loopback, out.smarthost)
+
+    async def connect(hops: Sequence[Hop]) -> Link:
+        return await Link.open(hops, hostname=config.relay.hostname, tls=out.tls == "opportunistic",
+                               timeout_s=out.timeout.total_seconds())
+
+    return router, connect, Schedule(out.retry, out.warn_after, out.give_up_after), _notices(config)
+
+
+def _notices(config: Config) -> Notices:
+    return Notices(config.relay.hostname, config.outbound.give_up_after)
+
+
 def _log_stray(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """What a callback raised and nobody waited for: by class and place, as everything else."""
     maillog.crashed("loop", context.get("exception") or RuntimeError(context.get("message")))
-
-
-def _only_one(ledger: Path) -> IO[str]:
-    """A lock beside the ledger: a second daemon would take the first one's leases for a dead process's."""
-    path = ledger.with_suffix(".lock")
-    try:
-        file = path.open("a")
-    except OSError as error:
-        raise StorageFailed(f"{path}: cannot be opened ({error.strerror})") from None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise UsageError(f"{ledger}: another tradepost serve runs on this ledger; stop it first") from None
-    os.fchmod(file.fileno(), 0o600)
-    return file

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from hashlib import sha256
 from ipaddress import IPv4Address, IPv6Address
 
 from aliasing.address import Address, single_mailbox
@@ -20,8 +21,8 @@ from aliasing.correspondence import Correspondence, Direction, Side
 from aliasing.footer import Choice, Footer, Markers
 from aliasing.leaks import find_leaks, names_secret
 from aliasing.message import Message, MessageError, Part
-from aliasing.redact import redactor_for
-from aliasing.rewrite import Threads, transform
+from aliasing.redact import Redactor, redactor_for
+from aliasing.rewrite import Threads, original_id, transform
 from aliasing.sealed import sealed_inside
 from aliasing.token import Action, OpenedAction, Role
 from policy.automatic import is_automatic
@@ -43,6 +44,12 @@ CHOICES = {
 """What the reader of a message can have done, in the footer's order."""
 
 
+TRACE_FIELDS = frozenset((
+    "received", "x-received", "return-path", "delivered-to", "received-spf", "authentication-results", "dkim-signature",
+    "arc-seal", "arc-message-signature", "arc-authentication-results"))
+"""What servers put before a message each time that it passes (RFC 5321 4.4, RFC 8601, RFC 6376, RFC 8617)."""
+
+
 @dataclass(frozen=True)
 class Letter:
     """The message as read once for all recipients, or why it cannot be."""
@@ -53,6 +60,8 @@ class Letter:
     subject: str = ""
     dated_at: datetime | None = None
     automatic: bool = False
+    identity: bytes | None = None
+    """Equal for the very same message only, however often its client brings it; None where that cannot be told."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,24 @@ def read(data: bytes) -> Letter:
         return Letter(None, problem)
     found = message.all("from")
     header_from = single_mailbox(found[0].value.decode("utf-8", "replace")) if len(found) == 1 else None
-    return Letter(message, None, header_from, message.subject, _date(message), is_automatic(message))
+    return Letter(message, None, header_from, message.subject, _date(message), is_automatic(message),
+                  _identity(message, header_from))
+
+
+def _identity(message: Message, header_from: Address | None) -> bytes | None:
+    """A digest of who wrote and what, but for the fields that servers on the way add anew each time. Without a
+    Message-ID only all octets together can tell, and only where a Date is among them."""
+    if header_from is None or (original_id(message) is None and message.field("date") is None):
+        return None
+    digest = sha256(header_from.key.encode() + b"\0")
+    if original_id(message) is None:
+        digest.update(message.raw)
+        return digest.digest()
+    for found in message.fields:
+        if found.name not in TRACE_FIELDS:
+            digest.update(found.raw)
+    digest.update(b"\r\n" + message.body(message.root))
+    return digest.digest()
 
 
 def files_of(letter: Letter) -> list[Attachment]:
@@ -129,8 +155,15 @@ def _fit_to_say(verdict: Verdict, correspondence: Correspondence) -> Verdict:
     redactor, reply = redactor_for(correspondence), verdict.reply
     if reply is None:
         return verdict
-    values = {name: redactor.file_name(value) for name, value in reply.values.items()}
+    values = {name: _masked(redactor, value) for name, value in reply.values.items()}
     return replace(verdict, reply=Reply(reply.status, values), reason=redactor.text(verdict.reason))
+
+
+def _masked(redactor: Redactor, name: str) -> str:
+    """A file's name without a real address, also where display_name() has put a question mark for its sign."""
+    spelt = name.replace("?", "@")
+    found = redactor.file_name(spelt)
+    return redactor.file_name(name) if found == spelt else found.replace("@", "?")
 
 
 def carry(case: Case, threads: Threads, decision: Decision) -> Passage:
@@ -192,9 +225,7 @@ def _treatment(case: Case, message: Message, message_id: str, notes: list[str]) 
 
 def _notes_of(case: Case, part: Part, found: Findings) -> Iterator[str]:
     # notes stand in the ledger as they are, and a file may be called by an address
-    named = part.file_name or ""
-    known = redactor_for(case.facts.correspondence).file_name(named) == named
-    name = display_name(part) if known else f"part {part.path or '1'}"
+    name = _masked(redactor_for(case.facts.correspondence), display_name(part))
     yield from (f"{name}: {what} removed" for what in found.removed if found.scrubbed is not None)
     if found.text and names_secret(found.text, _secrets(case.facts.correspondence)):
         yield f"{name}: shows a real address in its text"

@@ -94,6 +94,10 @@ class LedgerEntry:
     original_id: bytes | None = None
     outgoing_id: bytes | None = None
     content: bytes | None = field(default=None, repr=False)
+    identity: bytes | None = None
+    """What makes this message itself (Letter.identity), None where that cannot be told."""
+    repeats: str | None = None
+    """The public id of the very same message, accepted before: only its repetition is recorded."""
     notice: bytes | None = field(default=None, repr=False)
     """A report to the writer about what was changed, queued in the same commit."""
 
@@ -116,6 +120,8 @@ class Delivery:
     warned: bool
     dropped: bool = False
     """An operator took it out of the queue: it ends here, with a DSN to its originator."""
+    failures: int = 0
+    """How often in a row its destination could not be reached when this was claimed; 0 while it is well."""
     content: bytes | None = field(default=None, repr=False)
     """None when it was left in the ledger and has to be fetched."""
 

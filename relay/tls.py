@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +11,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from relay.errors import UsageError
+from relay.durable import write_durably
+from relay.errors import StorageFailed, UsageError
 
 
 def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
@@ -26,14 +26,26 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
             raise UsageError(f"tls: {path}: {error.strerror}; "
                              "name readable files in tls.certificate and tls.key") from None
     try:
-        context.load_cert_chain(certificate, key)
+        # an empty password instead of the default, which asks for one on the terminal and waits
+        context.load_cert_chain(certificate, key, password=lambda: "")
     except (ssl.SSLError, ValueError):
         raise UsageError(f"tls: {certificate} and {key} are not a PEM certificate and its key") from None
     return context
 
 
+def expires_at(certificate: Path) -> datetime | None:
+    """When the first certificate of a PEM file expires; None when that cannot be read."""
+    try:
+        return x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
+    except (OSError, ValueError):
+        return None
+
+
 def make_certificate(certificate: Path, key: Path, hostname: str) -> None:
-    """A self-signed pair for development, made once; opportunistic TLS (RFC 7435) needs no more."""
+    """A self-signed pair for development, made once; opportunistic TLS (RFC 7435) needs no more.
+
+    Raises StorageFailed.
+    """
     if certificate.exists() and key.exists():
         return
     secret = ec.generate_private_key(ec.SECP256R1())
@@ -44,8 +56,12 @@ def make_certificate(certificate: Path, key: Path, hostname: str) -> None:
               .not_valid_after(now + timedelta(days=3650))
               .add_extension(x509.SubjectAlternativeName([x509.DNSName(hostname)]), critical=False)
               .sign(secret, hashes.SHA256()))
-    key.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with open(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(secret.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
-                                        serialization.NoEncryption()))
-    certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    try:
+        key.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # half of either, after a power cut, would keep the daemon from starting
+        write_durably(key, secret.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                                                serialization.NoEncryption()))
+        write_durably(certificate, signed.public_bytes(serialization.Encoding.PEM))
+    except OSError as error:
+        raise StorageFailed(f"{error.filename or key.parent}: {error.strerror}; check the folder's owner and the mount"
+                            ) from None

@@ -10,9 +10,12 @@ MAX_RECEIVED = 50
 MAX_PASSAGES = 4
 """A forwarding help desk may send a message through us again, for another correspondence; not for ever."""
 
+MAX_EXCHANGE = 30
+"""Messages to and fro within five minutes: two people do not write that fast, and a refusal ends it for machines."""
+
 
 def check(case: Case) -> Verdict:
-    """Refuse our own mark for this correspondence, too many marks, or too many hops."""
+    """Refuse our own mark or Message-ID for this correspondence, too many marks or hops, and machines in talk."""
     message = case.message
     assert message is not None, "structure comes first in the chain"
     if len(message.all("received")) > MAX_RECEIVED:
@@ -22,4 +25,8 @@ def check(case: Case) -> Verdict:
     ours = [number for number in passages if number is not None]
     if correspondence.number in ours or len(ours) > MAX_PASSAGES:
         return refuse(Status.LOOP, "own trace mark found")
+    if case.facts.returning:  # whoever took the mark away left the id
+        return refuse(Status.LOOP, "own Message-ID found")
+    if case.facts.exchange >= MAX_EXCHANGE:
+        return refuse(Status.LOOP, "two machines answer each other")
     return PASS

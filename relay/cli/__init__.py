@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 
 import click
 
+from relay import log
 from relay.cli.common import Group
 from relay.errors import ConfigError, LedgerBusy, StorageFailed, StorageFull, TradepostError
 
@@ -43,3 +46,18 @@ def main() -> None:
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(0)
+    except Exception as error:  # a traceback would show messages, and those may quote an address
+        click.echo(f"tradepost: an error of its own, please report it: {log.described(error)}", err=True)
+        sys.exit(1)
+    finally:
+        _let_go_of_output()
+
+
+def _let_go_of_output() -> None:
+    """Output that cannot be written any more (a full disk, a reader that went away) would end Python with 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -9,10 +9,13 @@ from relay.cli.common import Command, config_file, load_config
 
 @click.command(cls=Command)
 def serve() -> None:
-    """Run all listeners of the configuration."""
+    """Run all listeners of the configuration. SIGHUP reads it anew, certificate and keys as well."""
+    from functools import partial
+
+    from relay import config
     from relay.main import serve as run
 
-    click.get_current_context().exit(run(load_config()))
+    click.get_current_context().exit(run(load_config(), partial(config.load, config_file())))
 
 
 @click.command(cls=Command)

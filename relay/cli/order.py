@@ -99,8 +99,8 @@ def _add(registry: Registry, config: Config, number: str | None, options: dict[s
 
 def _print(rows: Any, as_json: bool) -> None:
     flat = (row.as_json() if as_json else {
-        "order": row.order, "seller": row.seller, "buyer": row.buyer, "the seller writes to": row.buyer_alias,
-        "the buyer writes to": row.seller_alias, "closed": row.closed_at is not None} for row in rows)
+        "order": row.order, "seller": row.seller, "buyer": row.buyer, "the seller writes to": row.buyer_alias or None,
+        "the buyer writes to": row.seller_alias or None, "closed": row.closed_at is not None} for row in rows)
     show(flat, ("order", "seller", "buyer", "the seller writes to", "the buyer writes to", "closed"), as_json,
          empty="no orders yet; mint one with: tradepost order add")
 

@@ -6,7 +6,7 @@ back ends ask for (parties, orders, blocks, listings) is in registry.py and list
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -15,6 +15,11 @@ from aliasing.correspondence import Correspondence, Direction
 from aliasing.token import OpenedAction
 from policy.case import Facts, RelayBlocks
 from relay.records import Delivery, DeliveryKind, LedgerEntry, Outcome
+
+MAX_REPORTS = 20
+"""DSNs that are recorded about one message: a return path that became known must not fill the ledger."""
+OVERDUE_LIMIT = 200
+"""Deliveries of a destination in trouble that are taken along with the one attempt, to tell their originators."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,8 @@ class ReturnedDelivery:
     subject: str = field(repr=False)
     received_at: datetime
     original_id: bytes | None = field(repr=False)
-    content: bytes | None = field(repr=False)
+    reports: int = 0
+    """DSNs that are in the message's timeline, MAX_REPORTS at most."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,22 @@ class Notice:
     about: ReturnedDelivery
     kind: DeliveryKind
     content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a claim may take, besides its limit."""
+
+    share: int = 1_000_000
+    """Of one destination."""
+    room: Mapping[str, int] = field(default_factory=dict)
+    """Destination -> how much of it instead."""
+    warn_before: datetime | None = None
+    """Of a destination in trouble also what came before this and nobody was told of yet,"""
+    give_up_before: datetime | None = None
+    """and all that came before this."""
+    probing: bool = False
+    """All goes one way and that is in trouble: one attempt is enough."""
 
 
 class Ledger(Protocol):
@@ -60,13 +82,36 @@ class Ledger(Protocol):
         """For the ids of ours among `referred`: the reader's own ids, and whether one is a message of the buyer."""
         ...
 
-    async def commit(self, entries: Sequence[LedgerEntry], now: datetime, *, lease_s: float) -> list[Delivery]:
-        """Record entries in one durable transaction. With `lease_s` > 0 the deliveries come back leased, their
-        first attempt recorded; with 0 they wait to be claimed."""
+    async def repeated(self, correspondence: Correspondence, direction: Direction, identity: bytes,
+                       now: datetime) -> str | None:
+        """The public id of the very same message, if it was accepted within the last hours and has not failed."""
         ...
 
-    async def claim(self, now: datetime, lease_s: float, limit: int) -> list[Delivery]:
-        """Lease the deliveries that are due, oldest first, and record an attempt for each."""
+    async def is_ours(self, correspondence: Correspondence, message_id: bytes) -> bool:
+        """Whether a message of this correspondence left with that Message-ID."""
+        ...
+
+    async def commit(self, entries: Sequence[LedgerEntry], now: datetime, *, lease_s: float) -> list[Delivery]:
+        """Record entries in one durable transaction. With `lease_s` > 0 the deliveries come back leased, their
+        first attempt recorded (`attempts` is 1); with 0, or where their destination is in trouble, they wait to be
+        claimed. Raises Overtaken when what a verdict rested on has changed."""
+        ...
+
+    async def claim(self, now: datetime, lease_s: float, limit: int, terms: Terms | None = None) -> list[Delivery]:
+        """Lease deliveries that are due and record an attempt for each: destinations in turn, the oldest of each. A
+        destination in trouble gives one at its time, with what is overdue by `terms`, beyond limit and share."""
+        ...
+
+    async def troubled(self, destination: str, failures: int, until: datetime) -> None:
+        """The destination took nobody, `failures` times in a row: until then nothing of it is due."""
+        ...
+
+    async def urged(self) -> int:
+        """Goes up whenever an operator asks for another try of what is deferred."""
+        ...
+
+    async def recovered(self, destination: str) -> None:
+        """The destination takes mail again: what waits for it is due as it was."""
         ...
 
     async def is_held(self, delivery: Delivery) -> bool:
@@ -80,7 +125,8 @@ class Ledger(Protocol):
     async def record(self, delivery: Delivery, outcome: Outcome, now: datetime, *,
                      retry_at: datetime | None = None, notice: Notice | None = None,
                      warned: bool = False) -> None:
-        """Record how an attempt ended; a notice to the originator is queued in the same transaction."""
+        """Record how an attempt ended; a notice to the originator is queued in the same transaction, but not a second
+        one about a failure."""
         ...
 
     async def returned(self, number: int) -> ReturnedDelivery | None:
@@ -93,5 +139,5 @@ class Ledger(Protocol):
 
     async def record_dsn(self, about: ReturnedDelivery, outcome: Outcome, now: datetime, *,
                          action: str, notice: Notice | None) -> None:
-        """Record what a remote server's DSN said of a delivery."""
+        """Record what a remote server's DSN said of a delivery; its notice as in record()."""
         ...

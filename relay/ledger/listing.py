@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from sqlite_utils import Database
@@ -34,9 +34,11 @@ b.id AS buyer_number, b.data_key AS buyer_key, b.ring_key AS buyer_ring_key"""
 _JOINS = """FROM message m JOIN correspondence c ON c.id = m.correspondence_id
 JOIN party s ON s.id = c.seller_id JOIN party b ON b.id = c.buyer_id"""
 
+_PAGE = 1000
+
 
 class Listing:
-    """Read-only but for the queue's operator commands."""
+    """Read-only, but for a note of who looked at content. What changes the queue is in operate.py."""
 
     def __init__(self, opened: Opened) -> None:
         self._opened = opened
@@ -105,15 +107,6 @@ class Listing:
                    "order": row["order_number"], "kind": row["kind"], "name": row["name"],
                    "detail": "" if row["kind"] in ("verdict", "cleaned") else row["detail"]}
 
-    def keys(self) -> Iterator[dict[str, Any]]:
-        """The ring's keys with what still hangs on each."""
-        for number in sorted(self._opened.keys.ring.secrets):
-            counts = {table: self._db.table(table).count_where("ring_key = ?", [number])
-                      for table in ("correspondence", "party")}
-            yield {"id": str(number), "made": self._opened.keys.made(number),
-                   "seals_new": number == self._opened.keys.ring.newest,
-                   "correspondences": counts["correspondence"], "parties": counts["party"]}
-
     def _message(self, row: dict[str, Any]) -> dict[str, Any]:
         vault = self._vault(row)
         dated, received = row["dated_at"], row["received_at"]
@@ -140,62 +133,28 @@ class Listing:
 
     # -- the queue -----------------------------------------------------------------------------------------
 
-    def queue(self, limit: int = 1000) -> Iterator[dict[str, Any]]:
-        """What has not left yet, oldest first: parties by id, never by address."""
-        for row in self._db.query(
-                "SELECT d.*, m.public_id, m.trace, c.order_number, p.side, p.external_id FROM delivery d "
-                "JOIN message m ON m.id = d.message_id JOIN correspondence c ON c.id = m.correspondence_id "
-                "JOIN party p ON p.id = d.party_id WHERE d.state IN ('queued', 'deferred', 'held') "
-                "AND d.finished_at IS NULL ORDER BY d.id LIMIT ?", (limit,)):
-            yield {"id": str(row["id"]), "message": row["public_id"], "trace": row["trace"], "kind": row["kind"],
-                   "order": row["order_number"], "to": f"{row['side']}:{row['external_id']}",
-                   "state": row["state"], "attempts": row["attempts"], "created_at": iso(row["created_at"]),
-                   "next_attempt_at": iso(row["next_attempt_at"]), "leased": row["lease_until"] is not None,
-                   "code": row["code"]}
+    def queue(self, limit: int = 1000, *, after: int = 0, destination: str | None = None) -> Iterator[dict[str, Any]]:
+        """What has not left yet, oldest first, from the id after `after` on: parties by id, never by address."""
+        index, condition, values = "delivery_open", "", dict[str, object]()
+        if destination is not None:
+            index, condition = "delivery_destination", "AND d.destination_hash = :lane"
+            values["lane"] = self._opened.keys.hash_domain(destination.lower())
+        sql = ("SELECT d.*, m.public_id, m.trace, c.order_number, p.side, p.external_id "  # noqa: S608
+               f"FROM delivery d INDEXED BY {index} "
+               "JOIN message m ON m.id = d.message_id JOIN correspondence c ON c.id = m.correspondence_id "
+               f"JOIN party p ON p.id = d.party_id WHERE d.finished_at IS NULL AND d.id > :after {condition} "
+               "ORDER BY d.id LIMIT :limit")
+        while limit > 0:  # page by page: one long read would keep the daemon from cutting its log short
+            rows = list(self._db.query(sql, values | {"after": after, "limit": min(limit, _PAGE)}))
+            yield from (_queued(row) for row in rows)
+            if len(rows) < _PAGE:
+                return
+            after, limit = rows[-1]["id"], limit - len(rows)
 
-    def change_queue(self, verb: str, ids: Sequence[str], *, everything: bool, destination: str | None) -> int:
-        """retry, hold, release or drop deliveries, chosen by id, by destination domain, or all; how many."""
-        conditions, values = ["finished_at IS NULL"], list[object]()
-        if ids:
-            if not all(id_.isdigit() for id_ in ids):
-                raise UsageError("queue ids are the numbers of: tradepost queue list")
-            conditions.append(f"id IN ({', '.join('?' * len(ids))})")
-            values += [int(id_) for id_ in ids]
-        elif destination is not None:
-            conditions.append("destination_hash = ?")
-            values.append(self._opened.keys.hash_domain(destination.lower()))
-        elif not everything:
-            raise UsageError("say which: ids, --destination DOMAIN or --all")
-        conditions.append({
-            "release": "state = 'held'",
-            "hold": "state IN ('queued', 'deferred')",
-            # not what is leased: it is being sent at this moment, perhaps by another process
-            "drop": "state IN ('queued', 'deferred', 'held') AND lease_until IS NULL",
-            "retry": "state IN ('queued', 'deferred') AND lease_until IS NULL",
-        }[verb])
-        now = time.time()
-        state = {"hold": "held", "drop": "failed"}.get(verb, "queued")
-        assignments = {
-            "retry": "next_attempt_at = :now",
-            "release": "next_attempt_at = :now, state = 'queued'",
-            "hold": "next_attempt_at = NULL, lease_until = NULL, state = 'held'",
-            # a dropped message ends in a DSN to the originator: the runner finds it due, marked, and writes it
-            "drop": "next_attempt_at = :now, state = 'queued', code = 'dropped'",
-        }[verb]
-        where = " AND ".join(conditions)
-        connection = self._opened.connection
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            found = list(connection.execute(f"SELECT id, message_id, kind FROM delivery WHERE {where}", values))  # noqa: S608
-            for row in found:
-                connection.execute(f"UPDATE delivery SET {assignments} WHERE id = :id",  # noqa: S608
-                                   {"now": now, "id": row["id"]})
-                if row["kind"] == "message" and verb not in ("drop", "retry"):
-                    connection.execute(SQL["message_state"], (state, row["message_id"]))
-                connection.execute(SQL["insert_event"], (now, row["message_id"], row["id"], None, "operator",
-                                                         f"queue-{verb}", "", None))
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
-        return len(found)
+
+def _queued(row: dict[str, Any]) -> dict[str, Any]:
+    return {"id": str(row["id"]), "message": row["public_id"], "trace": row["trace"], "kind": row["kind"],
+            "order": row["order_number"], "to": f"{row['side']}:{row['external_id']}", "state": row["state"],
+            "attempts": row["attempts"], "created_at": iso(row["created_at"]),
+            "next_attempt_at": iso(row["next_attempt_at"]), "leased": row["lease_until"] is not None,
+            "code": row["code"]}

@@ -89,3 +89,43 @@ def m0001_first(db: Database) -> None:
                     pk=("party_id", "day"), strict=True)
     db.create_table("revision", {"name": str, "value": int}, pk="name", strict=True)
     db.table("revision").insert({"name": "registry", "value": 0})
+
+
+@migrations()
+def m0002_lanes(db: Database) -> None:
+    """Destinations take turns: one row for each that may have something due; and how to know a message again.
+
+    `lane.due_at` is never later than the earliest next_attempt_at of the destination's deliveries, unless the
+    destination is in trouble: then nothing of it is due before `not_before`. It may be earlier; claiming mends it.
+    """
+    db.execute("CREATE TABLE lane (destination_hash BLOB PRIMARY KEY, due_at REAL NOT NULL, "
+               "not_before REAL NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID")
+    db.execute("CREATE INDEX lane_due ON lane (due_at)")
+    db.execute("DROP INDEX delivery_due")
+    db.execute("CREATE INDEX delivery_lane ON delivery (destination_hash, next_attempt_at) "
+               "WHERE next_attempt_at IS NOT NULL")
+    db.execute("CREATE INDEX delivery_age ON delivery (destination_hash, (warned_at IS NOT NULL), created_at) "
+               "WHERE next_attempt_at IS NOT NULL")
+    db.execute("CREATE INDEX delivery_open ON delivery (id) WHERE finished_at IS NULL")
+    earlier = ("(new.next_attempt_at < ifnull(old.next_attempt_at, 9e999) "
+               "OR new.destination_hash IS NOT old.destination_hash)")
+    for name, event, changed in (("insert", "INSERT", "1"),
+                                 ("update", "UPDATE OF next_attempt_at, destination_hash", earlier)):
+        db.execute(f"CREATE TRIGGER delivery_lane_{name} AFTER {event} ON delivery "  # noqa: S608
+                   f"WHEN new.next_attempt_at IS NOT NULL AND new.destination_hash IS NOT NULL AND {changed} "
+                   "BEGIN INSERT INTO lane (destination_hash, due_at) "
+                   "VALUES (new.destination_hash, new.next_attempt_at) "
+                   "ON CONFLICT (destination_hash) DO UPDATE SET due_at = max(excluded.due_at, not_before) "
+                   "WHERE due_at > max(excluded.due_at, not_before); END")
+    db.execute("INSERT INTO lane (destination_hash, due_at) SELECT destination_hash, min(next_attempt_at) "
+               "FROM delivery WHERE next_attempt_at IS NOT NULL AND destination_hash IS NOT NULL "
+               "GROUP BY destination_hash")
+    db.execute("ALTER TABLE message ADD COLUMN digest BLOB")
+    db.execute("CREATE INDEX message_digest ON message (digest) WHERE digest IS NOT NULL")
+
+
+@migrations()
+def m0003_ring_keys(db: Database) -> None:
+    """What hangs on a ring key is found without a look at everything."""
+    db.table("party").create_index(["ring_key"])
+    db.table("correspondence").create_index(["ring_key", "closed_at"])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from importlib import resources
 from pathlib import Path
@@ -13,7 +14,8 @@ from pysqlite3 import dbapi2 as sqlite
 from sqlite_utils import Database
 
 from relay import keys as key_file
-from relay.errors import SchemaError, StorageFailed
+from relay.durable import sync_folder
+from relay.errors import KeyRingFileError, SchemaError, StorageFailed
 from relay.keys import Keys
 from relay.ledger.clock import MIN_STEP_S
 from relay.ledger.migrations import migrations
@@ -52,6 +54,25 @@ class Opened:
         except sqlite.Error as error:
             raise ledger_error(error, self.path) from None
 
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A short write transaction. Raises LedgerError, KeyRingFileError.
+
+        The ring is changed under the ledger's lock only, and read again here: what is sealed in this transaction
+        hangs on a key that exists.
+        """
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                self.keys.refresh()
+                yield self.connection
+            except BaseException:
+                self.connection.execute("ROLLBACK")
+                raise
+            self.connection.execute("COMMIT")
+        except sqlite.Error as error:
+            raise ledger_error(error, self.path) from None
+
     def close(self) -> None:
         self.connection.close()
 
@@ -73,6 +94,7 @@ def open_ledger(path: Path, ring: Path) -> Opened:
     connection = connect(path, create=True)
     try:
         _migrate(connection, path)
+        _check_ring(connection, keys, ring)
     except sqlite.Error as error:
         raise ledger_error(error, path) from None
     finally:
@@ -88,6 +110,7 @@ def release_leases(opened: Opened, now: datetime) -> None:
     opened.query("release_leases", now.timestamp())
     opened.query("clock_behind", {"now": now.timestamp(), "tolerance": MIN_STEP_S})
     opened.query("clock_forget")
+    opened.query("lanes_rebuilt")
 
 
 def sweep_spool(opened: Opened) -> int:
@@ -97,6 +120,7 @@ def sweep_spool(opened: Opened) -> int:
     """
     try:
         opened.spool.mkdir(mode=0o700, exist_ok=True)
+        sync_folder(opened.path.parent)  # a file in a folder that a power cut takes away is no file
         named = {row["file"] for row in opened.query("spooled_files")}
         orphans = [path for path in opened.spool.iterdir() if path.name not in named]
         for path in orphans:
@@ -117,6 +141,16 @@ def _migrate(connection: Connection, path: Path) -> None:
     elif db.table_names():
         raise SchemaError(f"{path}: is a database, but not a ledger of Tradepost; name another in ledger.url")
     migrations.apply(db)
+
+
+def _check_ring(connection: Connection, keys: Keys, ring: Path) -> None:
+    """A ledger brought back beside a later ring may need a key that has been retired since."""
+    needed = {row[0] for row in connection.execute(SQL["wrapping_keys"]) if row[0] is not None}
+    if not needed <= keys.ring.secrets.keys():
+        keys.refresh()  # perhaps rotated since
+    if missing := needed - keys.ring.secrets.keys():
+        raise KeyRingFileError(f"{ring}: holds no key {min(missing)}, but the ledger needs it; "
+                               "restore the key ring that belongs to this ledger")
 
 
 def signed(number: int) -> int:

@@ -21,11 +21,18 @@ SELECT kind, counterpart_id FROM block WHERE party_id = ? AND removed_at IS NULL
 
 -- name: relay_blocks
 -- The operator's block lists.
-SELECT kind, value FROM block WHERE scope = 'relay' AND removed_at IS NULL;
+SELECT kind, value, value_sealed FROM block WHERE scope = 'relay' AND removed_at IS NULL;
 
 -- name: revision
 -- Goes up with every change to parties, orders, addresses and blocks: what was read before it is stale.
 SELECT value FROM revision WHERE name = 'registry';
+
+-- name: wrapping_keys
+-- The ring keys that parties' data keys are wrapped with, without a look at every party.
+WITH RECURSIVE used (id) AS (
+    SELECT min(ring_key) FROM party UNION ALL
+    SELECT (SELECT min(ring_key) FROM party WHERE ring_key > used.id) FROM used WHERE used.id IS NOT NULL)
+SELECT id FROM used;
 
 -- name: counts
 -- What changes with every message: the buyer's last one, the seller's day, the critical subjects of the day.
@@ -69,8 +76,8 @@ UPDATE revision SET value = value + 1 WHERE name = 'registry';
 -- name: insert_message
 INSERT INTO message (public_id, trace, correspondence_id, direction, channel, state, rule, status, received_at,
                      dated_at, size, attachments, solicited, critical, outgoing_id, key_sealed, subject_sealed,
-                     reply_sealed, original_id_sealed)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+                     reply_sealed, original_id_sealed, digest)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: insert_content
 INSERT INTO content (message_id, body_sealed, file, size) VALUES (?, ?, ?, ?);
@@ -96,14 +103,76 @@ UPDATE correspondence SET waiting_message_id = NULL WHERE id = ?;
 INSERT INTO daily (party_id, day, sent, orders) SELECT seller_id, ?, 1, 0 FROM correspondence WHERE id = ?
 ON CONFLICT (party_id, day) DO UPDATE SET sent = sent + 1;
 
+-- name: lanes_due
+-- Destinations that may have something due, the one that has waited longest first.
+SELECT destination_hash, due_at, failures FROM lane WHERE due_at <= ? ORDER BY due_at LIMIT ?;
+
+-- name: lane_failures
+SELECT failures FROM lane WHERE destination_hash = ? AND failures > 0;
+
 -- name: due
--- Deliveries whose time has come, oldest first; a lease that ran out is due like any other.
+-- One destination's deliveries whose time has come, oldest first; a lease that ran out is due like any other.
 SELECT d.id, d.message_id, d.kind, d.party_id, d.attempts, d.created_at, d.warned_at, d.code, m.public_id, m.trace,
        c.domain, c.ring_key AS sealed_by, a.address_sealed, p.data_key, p.ring_key
 FROM delivery d JOIN message m ON m.id = d.message_id JOIN correspondence c ON c.id = m.correspondence_id
 JOIN party p ON p.id = d.party_id
 LEFT JOIN address a ON a.party_id = d.party_id AND a.registered = 1
-WHERE d.next_attempt_at <= ? ORDER BY d.next_attempt_at LIMIT ?;
+WHERE d.destination_hash = ? AND d.next_attempt_at <= ? ORDER BY d.next_attempt_at LIMIT ?;
+
+-- name: overdue
+-- Of a destination in trouble: deliveries whose originator is to hear of a delay or of the end, though only a few
+-- are ever tried. `warned` is 0 or 1: the index has these apart.
+SELECT d.id, d.message_id, d.kind, d.party_id, d.attempts, d.created_at, d.warned_at, d.code, m.public_id, m.trace,
+       c.domain, c.ring_key AS sealed_by, a.address_sealed, p.data_key, p.ring_key
+FROM delivery d INDEXED BY delivery_age
+JOIN message m ON m.id = d.message_id JOIN correspondence c ON c.id = m.correspondence_id
+JOIN party p ON p.id = d.party_id
+LEFT JOIN address a ON a.party_id = d.party_id AND a.registered = 1
+WHERE d.destination_hash = :lane AND (d.warned_at IS NOT NULL) = :warned AND d.created_at <= :before
+  AND d.next_attempt_at IS NOT NULL AND d.lease_until IS NULL
+ORDER BY d.created_at LIMIT :limit;
+
+-- name: lane_next
+SELECT next_attempt_at FROM delivery WHERE destination_hash = ? AND next_attempt_at IS NOT NULL
+ORDER BY next_attempt_at LIMIT 1;
+
+-- name: lane_visited
+-- It waits its turn behind the others, or for its next delivery.
+UPDATE lane SET due_at = max(?, not_before) WHERE destination_hash = ?;
+
+-- name: lane_probed
+-- One attempt decides for all: the others wait for its outcome.
+UPDATE lane SET due_at = :until, not_before = :until WHERE destination_hash = :lane;
+
+-- name: lane_empty
+DELETE FROM lane WHERE destination_hash = ?;
+
+-- name: lane_troubled
+INSERT INTO lane (destination_hash, due_at, not_before, failures) VALUES (:lane, :until, :until, :failures)
+ON CONFLICT (destination_hash) DO UPDATE SET due_at = :until, not_before = :until, failures = :failures;
+
+-- name: lane_recovered
+UPDATE lane SET failures = 0, not_before = 0, due_at = :now WHERE destination_hash = :lane AND failures > 0;
+
+-- name: urged
+-- How often an operator has asked for another try of what is deferred.
+SELECT value FROM revision WHERE name = 'urged';
+
+-- name: urge
+INSERT INTO revision (name, value) VALUES ('urged', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1;
+
+-- name: lane_urged
+UPDATE lane SET not_before = 0, due_at = ? WHERE destination_hash = ?;
+
+-- name: lanes_stepped
+UPDATE lane SET due_at = due_at + :step, not_before = not_before + :step;
+
+-- name: lanes_rebuilt
+-- At start: who was in trouble is, and is tried once at once; what a dead process had in hand is nobody's.
+INSERT INTO lane (destination_hash, due_at)
+SELECT destination_hash, min(next_attempt_at) FROM delivery
+WHERE next_attempt_at IS NOT NULL AND destination_hash IS NOT NULL GROUP BY destination_hash
+ON CONFLICT (destination_hash) DO UPDATE SET due_at = excluded.due_at, not_before = 0;
 
 -- name: held
 SELECT 1 FROM delivery WHERE id = ? AND state = 'held';
@@ -146,8 +215,34 @@ DELETE FROM content WHERE file = ?;
 -- name: message_count
 SELECT count(*) FROM message;
 
+-- name: probe
+-- A real write, fsync and all, that changes nothing.
+UPDATE revision SET value = value WHERE name = 'registry';
+
+-- name: queue_state
+SELECT state, count(*) AS count, min(created_at) AS oldest FROM delivery WHERE finished_at IS NULL GROUP BY state;
+
 -- name: finish
 UPDATE delivery SET state = ?, code = ?, finished_at = ?, next_attempt_at = NULL, lease_until = NULL WHERE id = ?;
+
+-- name: fail
+-- Once: whoever comes second, a DSN or the queue, has nothing to tell the originator.
+UPDATE delivery SET state = 'failed', code = ?, finished_at = ?, next_attempt_at = NULL, lease_until = NULL
+WHERE id = ? AND state <> 'failed';
+
+-- name: dsns
+-- How many reports about a message are in its timeline, as far as `limit`.
+SELECT count(*) FROM (SELECT 1 FROM event WHERE message_id = ? AND kind = 'dsn' LIMIT ?);
+
+-- name: by_digest
+-- A message that is known: accepted since, and not failed (then it is worth another try).
+SELECT id, public_id FROM message
+WHERE digest = ? AND received_at >= ? AND state IN ('queued', 'deferred', 'delivered', 'held') LIMIT 1;
+
+-- name: exchange
+-- The newest messages of a correspondence that went on, to see whether two machines answer each other.
+SELECT direction, received_at FROM message
+WHERE correspondence_id = ? AND state <> 'refused' ORDER BY id DESC LIMIT ?;
 
 -- name: defer
 -- Not if it was held, dropped or finished from the command line meanwhile.

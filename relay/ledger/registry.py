@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pysqlite3 import dbapi2 as sqlite
 from sqlite_utils import Database
 from sqlite_utils.db import Table
 
@@ -25,7 +24,6 @@ from aliasing.token import Role
 from policy.case import AddressState
 from relay.errors import UsageError
 from relay.ledger.opened import SQL, Opened, unsigned
-from relay.ledger.writer import ledger_error
 
 MAX_ID_CHARS = 128
 MAX_NAME_CHARS = 100
@@ -45,7 +43,7 @@ class NewParty:
 
 @dataclass(frozen=True)
 class OrderRow:
-    """An order with both aliases, as `order add` and `order show` print it."""
+    """An order with both aliases, as `order add` and `order show` print it; empty once their key was retired."""
 
     order: str | None
     seller: str
@@ -58,8 +56,8 @@ class OrderRow:
     def as_json(self) -> dict[str, Any]:
         return {
             "order": self.order,
-            "seller": {"id": self.seller, "alias": self.seller_alias},
-            "buyer": {"id": self.buyer, "alias": self.buyer_alias},
+            "seller": {"id": self.seller, "alias": self.seller_alias or None},
+            "buyer": {"id": self.buyer, "alias": self.buyer_alias or None},
             "created_at": iso(self.created_at),
             "closed_at": iso(self.closed_at),
         }
@@ -146,8 +144,9 @@ class Registry:
         row = next(iter(self._db.query(
             "SELECT c.*, s.external_id AS seller, b.external_id AS buyer FROM correspondence c "
             "JOIN party s ON s.id = c.seller_id JOIN party b ON b.id = c.buyer_id WHERE c.id = ?", (number,))))
-        alias = {role: f"{self._opened.keys.ring.seal(role, row['domain'], unsigned(number), row['ring_key'])}"
-                       f"@{row['domain']}" for role in (Role.SELLER, Role.BUYER)}
+        ring, key = self._opened.keys.ring, row["ring_key"]
+        alias = {role: f"{ring.seal(role, row['domain'], unsigned(number), key)}@{row['domain']}"
+                 if key in ring.secrets else "" for role in (Role.SELLER, Role.BUYER)}
         return OrderRow(row["order_number"], row["seller"], alias[Role.SELLER], row["buyer"], alias[Role.BUYER],
                         row["created_at"], row["closed_at"])
 
@@ -276,8 +275,10 @@ class Registry:
                 "SELECT k.*, p.side, p.external_id, o.external_id AS counterpart FROM block k "
                 "LEFT JOIN party p ON p.id = k.party_id LEFT JOIN party o ON o.id = k.counterpart_id "
                 "WHERE k.removed_at IS NULL ORDER BY k.id"):
+            sealed = row["value_sealed"]
+            value = self._opened.vault.unseal_blocked(sealed) if sealed else row["value"]
             yield {"id": str(row["id"]), "scope": row["scope"], "kind": row["kind"],
-                   "party": row["external_id"], "value": row["counterpart"] or row["value"],
+                   "party": row["external_id"], "value": row["counterpart"] or value,
                    "reason": row["reason"], "created_at": iso(row["created_at"])}
 
     def _block_row(self, scope: str, party: str | None, kind: str, value: str | None) -> dict[str, Any]:
@@ -287,6 +288,9 @@ class Registry:
                 raise UsageError(f"the relay blocks an address, a domain or a network; {kind} is a party's choice")
             if value is None:
                 raise UsageError(f"say which {kind} with --value")
+            if kind == "address":
+                address, vault = parse_address(value), self._opened.vault
+                return empty | {"value": vault.hash(address).hex(), "value_sealed": vault.seal_blocked(address)}
             return empty | {"value": _block_value(kind, value)}
         if kind not in (("unsolicited", "counterpart") if scope == "buyer" else ("counterpart",)):
             raise UsageError(f"a {scope} cannot block by {kind}; use --scope relay for address, domain and network")
@@ -316,19 +320,9 @@ class Registry:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        connection = self._opened.connection
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-            # the daemon keeps what it has read until this number changes
-            connection.execute("UPDATE revision SET value = value + 1 WHERE name = 'registry'")
-            connection.execute("COMMIT")
-        except sqlite.Error as error:
-            raise ledger_error(error, self._opened.path) from None
+        with self._opened.transaction() as connection:
+            yield
+            connection.execute(SQL["registry_changed"])  # the daemon keeps what it has read until then
 
 
 def parse_address(text: str) -> Address:
@@ -358,9 +352,7 @@ def _block_value(kind: str, value: str) -> str:
     try:
         if kind == "network":
             return str(ipaddress.ip_network(value, strict=False))
-        if kind == "domain":
-            return Address.parse(f"postmaster@{value.lstrip('.@')}").domain
-        return parse_address(value).key
+        return Address.parse(f"postmaster@{value.lstrip('.@')}").domain
     except AddressError:
         raise UsageError(f"{value} is no domain name") from None
     except ValueError:

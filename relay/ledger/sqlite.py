@@ -13,6 +13,8 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from pysqlite3 import dbapi2 as sqlite
+
 from aliasing.address import Address
 from aliasing.correspondence import Correspondence, Direction, Party, Side
 from aliasing.token import Action, OpenedAction, Role
@@ -20,17 +22,24 @@ from policy.case import AddressState, Facts, RelayBlocks
 from relay.durable import FULL, write_durably
 from relay.errors import LedgerError, Overtaken, StorageFailed, StorageFull
 from relay.keys import Keys
-from relay.ledger import Notice, ReturnedDelivery
+from relay.ledger import MAX_REPORTS, Notice, ReturnedDelivery, Terms
 from relay.ledger.clock import MIN_STEP_S, Steady, StepWatch
+from relay.ledger.lanes import lanes_due, take
 from relay.ledger.opened import SQL, Opened, signed, unsigned
 from relay.ledger.vault import MessageVault, PartyVault, new_message, open_message
-from relay.ledger.writer import Connection, Writer
+from relay.ledger.writer import Connection, Writer, ledger_error
 from relay.records import Delivery, DeliveryKind, LedgerEntry, Outcome, OutcomeKind, State
 
 BIG_BYTES = 256 * 1024
 """Content above this is a file of its own: a blob that size costs more than a file."""
 MAX_KEPT = 20_000
 """Correspondences and message keys that are kept in memory."""
+REPEAT_S = 12 * 3600.0
+"""How long the very same message is known again: mail servers that lost our 250 come back within hours."""
+EXCHANGE = 30
+"""Messages that are looked at to see whether two machines answer each other,"""
+EXCHANGE_S = 300.0
+"""and how close together these came."""
 _FORWARDED = (State.QUEUED, State.HELD)
 
 
@@ -56,6 +65,7 @@ class SqliteLedger:
         self._writer = Writer(opened.path)
         self._watch = StepWatch(steady) if steady else None
         self._revision = -1
+        self._ring = self.keys.ring
         self._blocks: RelayBlocks | None = None
         self._frames: OrderedDict[int, _Known] = OrderedDict()
         self._message_vaults: OrderedDict[int, MessageVault] = OrderedDict()
@@ -73,6 +83,15 @@ class SqliteLedger:
     def commits(self) -> tuple[int, int]:
         """(commits, pieces of work in them): how well the group commit groups."""
         return self._writer.commits, self._writer.works
+
+    @property
+    def busy_s(self) -> float:
+        """How long the commit under way has taken by now, in seconds: infinite once nobody writes any more."""
+        return self._writer.busy_s
+
+    async def probe(self) -> None:
+        """Write something that changes nothing, durably; raises LedgerError when that cannot be done."""
+        await self._writer.submit(lambda connection: connection.execute(SQL["probe"]))
 
     def close(self) -> None:
         self._writer.close()
@@ -103,6 +122,7 @@ class SqliteLedger:
             sent_today=counts["sent_today"] or 0,
             orders_last_30_days=counts["orders"] or 0,
             critical_today=counts["critical_today"],
+            exchange=self._exchange(correspondence, counts["last_buyer_message_at"], now),
         )
 
     async def relay_blocks(self) -> RelayBlocks:
@@ -110,7 +130,8 @@ class SqliteLedger:
         if self._blocks is None:
             values: dict[str, list[str]] = {"address": [], "domain": [], "network": []}
             for row in self._opened.query("relay_blocks"):
-                values[row["kind"]].append(row["value"])
+                values[row["kind"]].append(self._opened.vault.unseal_blocked(row["value_sealed"])
+                                           if row["kind"] == "address" else row["value"])
             self._blocks = RelayBlocks(frozenset(values["address"]), frozenset(values["domain"]),
                                        tuple(ip_network(value) for value in values["network"]))
         return self._blocks
@@ -134,6 +155,16 @@ class SqliteLedger:
                 replies_to_buyer |= row["direction"] == Direction.TO_SELLER and row["state"] != State.SELF
         return found, replies_to_buyer
 
+    async def repeated(self, correspondence: Correspondence, direction: Direction, identity: bytes,
+                       now: datetime) -> str | None:
+        digest = self.keys.hash_message(correspondence.number, direction, identity)
+        rows = self._opened.query("by_digest", digest, now.timestamp() - REPEAT_S)
+        return rows[0]["public_id"] if rows else None
+
+    async def is_ours(self, correspondence: Correspondence, message_id: bytes) -> bool:
+        return message_id.endswith(b"@" + correspondence.domain.encode()) and bool(self._opened.query(
+            "by_outgoing_id", message_id.decode("ascii", "replace"), signed(correspondence.number)))
+
     async def is_held(self, delivery: Delivery) -> bool:
         return bool(self._opened.query("held", delivery.number))
 
@@ -156,17 +187,15 @@ class SqliteLedger:
             return None
         vault = self._message_vault(row)
         original = row["original_id_sealed"]
-        content = None
-        with contextlib.suppress(LedgerError):  # a DSN can do without
-            content = await asyncio.to_thread(self._read_content, vault, row["content_sealed"], row["file"])
         received_at = _time(row["received_at"])
         assert received_at is not None
         return ReturnedDelivery(
             number=row["id"], message_number=row["message_number"], message=row["public_id"], trace=row["trace"],
             kind=DeliveryKind(row["kind"]), state=row["state"], correspondence=facts.correspondence,
             direction=facts.direction, subject=vault.unseal_text("subject", row["subject_sealed"]),
-            received_at=received_at, content=content,
-            original_id=vault.unseal("original_id", original) if original is not None else None)
+            received_at=received_at,
+            original_id=vault.unseal("original_id", original) if original is not None else None,
+            reports=self._opened.query("dsns", row["message_number"], MAX_REPORTS)[0][0])
 
     # -- writing -------------------------------------------------------------------------------------------
 
@@ -176,6 +205,9 @@ class SqliteLedger:
         def work(connection: Connection) -> list[Delivery]:
             deliveries = []
             for entry, (vault, wrapped, file) in zip(entries, files, strict=True):
+                if entry.repeats is not None:
+                    self._insert_repeat(connection, entry, now)
+                    continue
                 number = self._insert_message(connection, entry, vault, wrapped, file)
                 if entry.state is State.QUEUED:
                     deliveries.append(self._insert_delivery(connection, entry, number, now, lease_s))
@@ -191,17 +223,30 @@ class SqliteLedger:
             self._unlink(files)
             raise
 
-    async def claim(self, now: datetime, lease_s: float, limit: int) -> list[Delivery]:
+    async def claim(self, now: datetime, lease_s: float, limit: int, terms: Terms | None = None) -> list[Delivery]:
         await self._follow_clock(now)
-        if not self._opened.query("due", now.timestamp(), 1):
-            return []  # the usual answer costs no write
+        chosen = terms or Terms()
+        room = {self.keys.hash_domain(destination): left for destination, left in chosen.room.items()}
 
-        def work(connection: Connection) -> list[Delivery]:
-            due = list(connection.execute(SQL["due"], (now.timestamp(), limit)))
-            leased = [self._lease(connection, row, now, lease_s) for row in due]
-            return [delivery for delivery in leased if delivery is not None]
+        def work(connection: Connection) -> tuple[list[Delivery], bool]:
+            return take(connection, now, lease_s, limit, chosen, room, self._lease)
 
-        return await self._writer.submit(work)
+        taken, more = list[Delivery](), True
+        while more and not taken:
+            if not self._lanes_due(now, chosen, room):
+                break  # the usual answer costs no write
+            taken, more = await self._writer.submit(work)
+        return taken
+
+    async def troubled(self, destination: str, failures: int, until: datetime) -> None:
+        await self._change_lane("lane_troubled", destination, failures=failures, until=until.timestamp())
+
+    async def urged(self) -> int:
+        rows = self._opened.query("urged")
+        return rows[0]["value"] if rows else 0
+
+    async def recovered(self, destination: str) -> None:
+        await self._change_lane("lane_recovered", destination, now=0.0)
 
     async def record(self, delivery: Delivery, outcome: Outcome, now: datetime, *,
                      retry_at: datetime | None = None, notice: Notice | None = None,
@@ -217,6 +262,9 @@ class SqliteLedger:
                     delivery.number)).rowcount
                 if changed and is_message:
                     connection.execute(SQL["message_state"], (State.DEFERRED, delivery.message_number))
+            elif outcome.kind is OutcomeKind.FAILED:
+                self._fail(connection, delivery, outcome, now, notice)
+                return
             else:
                 connection.execute(SQL["finish"], (outcome.kind, outcome.code, now.timestamp(), delivery.number))
                 if is_message:
@@ -233,11 +281,7 @@ class SqliteLedger:
             self._insert_event(connection, now, about.message_number, about.number, "dsn", action, outcome.code,
                                outcome.remote)
             if outcome.kind is OutcomeKind.FAILED:
-                connection.execute(SQL["finish"], (State.FAILED, outcome.code, now.timestamp(), about.number))
-                if about.kind is DeliveryKind.MESSAGE:
-                    connection.execute(SQL["message_state"], (State.FAILED, about.message_number))
-            if notice is not None:
-                self._insert_notice(connection, notice, now)
+                self._fail(connection, about, outcome, now, notice)
 
         await self._writer.submit(work)
 
@@ -272,16 +316,49 @@ class SqliteLedger:
         def work(connection: Connection) -> None:
             row = connection.execute(SQL["clock_offset"]).fetchone()
             if row is not None and abs(offset - row["value"]) >= MIN_STEP_S:
+                connection.execute(SQL["lanes_stepped"], {"step": offset - row["value"]})
                 connection.execute(SQL["clock_stepped"], {"step": offset - row["value"]})
             connection.execute(SQL["clock_set"], (round(offset),))
 
         await self._writer.submit(work)
         self._watch.settle(offset)
 
+    def _lanes_due(self, now: datetime, terms: Terms, room: Mapping[bytes, int]) -> bool:
+        try:
+            lanes, more = lanes_due(self._opened.connection, now, terms, room)
+        except sqlite.Error as error:
+            raise ledger_error(error, self._opened.path) from None
+        return bool(lanes) or more
+
+    async def _change_lane(self, query: str, destination: str, **values: float) -> None:
+        named = values | {"lane": self.keys.hash_domain(destination)}
+        await self._writer.submit(lambda connection: connection.execute(SQL[query], named), patient=True)
+
+    def _exchange(self, correspondence: int, last_buyer_message_at: float | None, now: datetime) -> int:
+        """How many of the newest messages went to and fro in turn, without a pause."""
+        count, previous, since = 0, None, now.timestamp() - EXCHANGE_S
+        if last_buyer_message_at is None or last_buyer_message_at < since:
+            return 0  # nearly all mail
+        for row in self._opened.query("exchange", signed(correspondence), EXCHANGE):
+            if row["direction"] == previous or row["received_at"] < since:
+                break
+            count, previous = count + 1, row["direction"]
+        return count
+
+    def _fail(self, connection: Connection, about: Delivery | ReturnedDelivery, outcome: Outcome, now: datetime,
+              notice: Notice | None) -> None:
+        """For good, and once: decided here, since two reports may come at the same time."""
+        if not connection.execute(SQL["fail"], (outcome.code, now.timestamp(), about.number)).rowcount:
+            return
+        if about.kind is DeliveryKind.MESSAGE:
+            connection.execute(SQL["message_state"], (State.FAILED, about.message_number))
+        if notice is not None:
+            self._insert_notice(connection, notice, now)
+
     def _forget_if_stale(self) -> None:
-        revision = self._opened.query("revision")[0]["value"]
-        if revision != self._revision:
-            self._revision, self._blocks = revision, None
+        revision, ring = self._opened.query("revision")[0]["value"], self.keys.ring
+        if revision != self._revision or ring is not self._ring:
+            self._revision, self._ring, self._blocks = revision, ring, None
             self._frames.clear()
 
     def _known(self, correspondence: int) -> _Known | None:
@@ -377,6 +454,7 @@ class SqliteLedger:
                         file: str | None) -> int:
         if entry.critical and entry.state in _FORWARDED:
             self._check_count(connection, entry)
+        digest = self._digest(connection, entry) if entry.identity and entry.state in _FORWARDED else None
         status = entry.reply.status.name if entry.reply else None
         number: int = connection.execute(SQL["insert_message"], (
             entry.id, entry.trace, signed(entry.correspondence.number), entry.direction, "mail", entry.state,
@@ -385,7 +463,7 @@ class SqliteLedger:
             entry.solicited, entry.critical, entry.outgoing_id.decode() if entry.outgoing_id else None, wrapped,
             vault.seal("subject", entry.subject.encode("utf-8", "replace")),
             vault.seal("reply", entry.reply_text.encode()) if entry.reply_text else None,
-            vault.seal("original_id", entry.original_id) if entry.original_id else None)).lastrowid
+            vault.seal("original_id", entry.original_id) if entry.original_id else None, digest)).lastrowid
         if entry.content is not None:
             blob = None if file else vault.seal("content", entry.content)
             connection.execute(SQL["insert_content"], (number, blob, file, len(entry.content)))
@@ -415,15 +493,31 @@ class SqliteLedger:
         if count != entry.critical_today:
             raise Overtaken("ledger: another critical message came first")
 
+    def _digest(self, connection: Connection, entry: LedgerEntry) -> bytes:
+        """Two sessions must not both bring the same message."""
+        assert entry.identity is not None
+        digest = self.keys.hash_message(entry.correspondence.number, entry.direction, entry.identity)
+        if connection.execute(SQL["by_digest"], (digest, entry.received_at.timestamp() - REPEAT_S)).fetchone():
+            raise Overtaken("ledger: the same message came first")
+        return digest
+
+    def _insert_repeat(self, connection: Connection, entry: LedgerEntry, now: datetime) -> None:
+        earlier = connection.execute(SQL["message_of"], (entry.repeats, signed(entry.correspondence.number))).fetchone()
+        if earlier is not None:
+            self._insert_event(connection, now, earlier["id"], None, "repeated", entry.trace, "")
+
     def _insert_delivery(self, connection: Connection, entry: LedgerEntry, message: int, now: datetime,
                          lease_s: float) -> Delivery:
-        at, until = now.timestamp(), now.timestamp() + lease_s
         correspondence = entry.correspondence
         recipient = correspondence.addresses[entry.direction.reader][0]
+        lane = self.keys.hash_domain(recipient.domain)
+        if lease_s and connection.execute(SQL["lane_failures"], (lane,)).fetchone():
+            lease_s = 0.0  # its destination is in trouble: it waits with the others
+        at, until = now.timestamp(), now.timestamp() + lease_s
         attempts = 1 if lease_s else 0
         number: int = connection.execute(SQL["insert_delivery"], (
             message, DeliveryKind.MESSAGE, entry.direction.reader, attempts, at, until, until if lease_s else None,
-            self.keys.hash_domain(recipient.domain), None, signed(correspondence.number))).lastrowid
+            lane, None, signed(correspondence.number))).lastrowid
         if lease_s:
             self._insert_event(connection, now, message, number, "attempt", "1", "")
         return Delivery(
@@ -442,9 +536,12 @@ class SqliteLedger:
             signed(correspondence.number)))
 
     def _return_path(self, delivery: int, domain: str, key_id: int) -> str:
-        return f"{self.keys.ring.seal(Role.RETURN, domain, delivery, key_id)}@{domain}"
+        ring = self.keys.ring
+        key = key_id if key_id in ring.secrets else None  # closed, and its key retired while a message was under way
+        return f"{ring.seal(Role.RETURN, domain, delivery, key)}@{domain}"
 
-    def _lease(self, connection: Connection, row: Any, now: datetime, lease_s: float) -> Delivery | None:
+    def _lease(self, connection: Connection, row: Any, now: datetime, lease_s: float,
+               failures: int = 0) -> Delivery | None:
         until = now.timestamp() + lease_s
         if row["address_sealed"] is None or row["data_key"] is None:
             connection.execute(SQL["finish"], (State.FAILED, "5.1.6", now.timestamp(), row["id"]))
@@ -461,6 +558,7 @@ class SqliteLedger:
             number=row["id"], message_number=row["message_id"], message=row["public_id"], trace=row["trace"],
             kind=kind, recipient=Address.parse(party.unseal("address", row["address_sealed"])), attempts=attempts,
             created_at=created_at, warned=row["warned_at"] is not None, dropped=row["code"] == "dropped",
+            failures=failures,
             reverse_path=self._return_path(row["id"], row["domain"], row["sealed_by"])
             if kind is DeliveryKind.MESSAGE else "")
 

@@ -4,6 +4,7 @@ party.data_key       wrapped by the ring; seals the party's name and addresses
 message.key_sealed   a key of the message's own, wrapped by the seller's data key and that by the buyer's: who
                      erases either party's data key destroys the message
 subject, content, original Message-ID, replies   under the message's key
+block.value_sealed   an address that the operator blocks, under the ring's own key; block.value is its look-up hash
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from dataclasses import dataclass, field
 from aliasing.address import Address
 from aliasing.correspondence import Side
 from relay.keys import Keys, seal, unseal
+
+_BLOCKED = b"blocked address"
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,19 @@ class Vault:
     def party(self, number: int, ring_key: int, blob: bytes) -> PartyVault:
         return PartyVault(number, self._unwrapped(number, ring_key, blob))
 
+    def rewrap(self, number: int, ring_key: int, blob: bytes) -> tuple[int, bytes]:
+        """The same data key under the newest ring key -> (ring key id, wrapped key) to store."""
+        return self._keys.wrap(self._unwrap(number, ring_key, blob), _owner(number))
+
     def _unwrap(self, number: int, ring_key: int, blob: bytes) -> bytes:
         return self._keys.unwrap(ring_key, blob, _owner(number))
+
+    def seal_blocked(self, address: Address) -> bytes:
+        """An address on the operator's block list."""
+        return seal(self._keys.own, address.key.encode(), _BLOCKED)
+
+    def unseal_blocked(self, blob: bytes) -> str:
+        return unseal(self._keys.own, blob, _BLOCKED).decode()
 
     def hash(self, address: Address) -> bytes:
         return self._keys.hash_address(address)

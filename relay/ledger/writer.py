@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import math
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any, TypeVar
 
 from pysqlite3 import dbapi2 as sqlite
 
+from relay.durable import sync_folder
 from relay.errors import LedgerBusy, LedgerError, SchemaError, StorageFailed, StorageFull
 
 T = TypeVar("T")
@@ -22,6 +25,8 @@ Connection = Any
 """pysqlite3's connection; the package ships no types."""
 MIN_SQLITE = (3, 51, 3)
 MAX_BATCH = 500
+BUSY_S = 5.0
+"""How long to wait for another writer. A client at its final dot waits for up to two such turns."""
 AGAIN_S = 1.0
 """The pause before patient work is tried again."""
 _BUSY = {"SQLITE_BUSY", "SQLITE_LOCKED"}
@@ -32,7 +37,7 @@ def connect(path: Path, *, create: bool = False) -> Connection:
     if sqlite.sqlite_version_info < MIN_SQLITE:
         raise LedgerError(f"SQLite {sqlite.sqlite_version} is too old (WAL-reset bug); install the pinned pysqlite3")
     try:
-        connection = sqlite.connect(f"file:{path}?mode={'rwc' if create else 'rw'}", uri=True, timeout=10,
+        connection = sqlite.connect(f"file:{path}?mode={'rwc' if create else 'rw'}", uri=True, timeout=BUSY_S,
                                     isolation_level=None, check_same_thread=False, cached_statements=256)
         if create:
             connection.execute("PRAGMA page_size = 8192")
@@ -57,7 +62,7 @@ def ledger_error(error: Exception, path: Path | None = None) -> LedgerError:
     if name.startswith("SQLITE_FULL"):
         return StorageFull(f"{where}no space left on the disk; free some")
     if name.startswith("SQLITE_CANTOPEN"):
-        return StorageFailed(f"{where}cannot be opened; check that the folder exists and belongs to this user")
+        return StorageFailed(f"{where}cannot be opened; its folder must exist, be this user's and not read-only")
     if name.startswith("SQLITE_NOTADB"):
         return SchemaError(f"{where}is not a ledger of Tradepost; restore it from a backup")
     if name.startswith("SQLITE_READONLY"):
@@ -90,6 +95,9 @@ class Writer:
         # SQLite's own lock is polled with growing sleeps; between our processes flock hands over at once
         try:
             self._turn_fd = os.open(path.with_suffix(".turn"), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            # SQLite syncs the folder through the connection that made the -wal file, which need not be this one
+            self._connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
+            sync_folder(path.parent)
         except OSError as error:
             raise StorageFailed(f"{error.filename}: cannot be opened ({error.strerror})") from None
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
@@ -97,6 +105,7 @@ class Writer:
         self.broken: LedgerError | None = None
         self.commits = 0
         self.works = 0
+        self._since: float | None = None
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
 
@@ -108,6 +117,14 @@ class Writer:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._queue.put(_Work(work, future, patient))
         return future
+
+    @property
+    def busy_s(self) -> float:
+        """How long the commit under way has taken by now, in seconds: infinite once the thread is gone."""
+        since = self._since
+        if not self._thread.is_alive():
+            return math.inf
+        return time.monotonic() - since if since is not None else 0.0
 
     def close(self) -> None:
         """Finish what was submitted and stop; blocks until then."""
@@ -121,7 +138,9 @@ class Writer:
             running = None not in batch
             works = [item for item in batch if item is not None]
             if works:
+                self._since = time.monotonic()
                 self._commit(works)
+                self._since = None
         self._report([(work, None, LedgerBusy("ledger: the daemon stops")) for work in self._waiting])
         self._connection.close()
         os.close(self._turn_fd)

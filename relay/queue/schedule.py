@@ -9,6 +9,9 @@ from datetime import datetime, timedelta
 JITTER = 0.2
 """Each pause is shortened or stretched by up to a fifth, so that what failed together does not come back together."""
 
+PROBE_MAX = timedelta(minutes=15)
+"""A destination in trouble is tried at least that often: one attempt then, and for all that waits."""
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -26,8 +29,14 @@ class Schedule:
         give_up_at = created_at + self.give_up_after
         if now >= give_up_at:
             return None
-        pause = self.retry[min(attempts, len(self.retry)) - 1] * (1 + JITTER * (2 * chance - 1))
-        return min(now + pause, give_up_at)
+        return min(now + self._pause(attempts, chance), give_up_at)
+
+    def next_probe(self, failures: int, chance: float) -> timedelta:
+        """The pause after a destination failed `failures` (>= 1) times in a row; `chance` as above."""
+        return min(self._pause(failures, chance), PROBE_MAX)
+
+    def _pause(self, tries: int, chance: float) -> timedelta:
+        return self.retry[min(tries, len(self.retry)) - 1] * (1 + JITTER * (2 * chance - 1))
 
     def should_warn(self, created_at: datetime, now: datetime) -> bool:
         """Whether the originator should hear that it takes long."""

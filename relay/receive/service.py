@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
@@ -19,9 +20,19 @@ from policy.status import Status
 from policy.verdict import Reply
 from relay import maillog, texts
 from relay.accept import Acceptor, Answer, Transaction
-from relay.errors import LedgerError
+from relay.config import LimitsSection, Network
+from relay.dns import Resolver
+from relay.errors import KeyRingFileError, LedgerError
 from relay.keys import Keys
 from relay.ledger import Ledger
+from relay.receive.dnsbl import listed
+from relay.receive.limits import Guard, Hold
+
+BIG_BYTES = 1024 * 1024
+BIG_AT_A_TIME = 2
+"""Judging a message takes about nine times its size for a moment; the others of the big ones wait."""
+SWEEP_S = 0.5
+"""How exactly deadlines are kept; one look at all sessions costs less than a timer for each."""
 
 
 class Session(Protocol):
@@ -29,6 +40,10 @@ class Session(Protocol):
 
     def hang_up(self, line: str) -> None:
         """Say a last line and close, unless a message is at its final dot."""
+        ...
+
+    def check(self, now: float) -> None:
+        """Close when its time is over. `now` is the loop's."""
         ...
 
 
@@ -47,9 +62,27 @@ class Service:
     settings: PolicySettings
     acceptor: Acceptor
     clock: Callable[[], datetime]
+    guard: Guard
+    resolver: Resolver
+    proxies: tuple[Network, ...] = ()
+    """Whose PROXY header is believed."""
     stopping: bool = False
     sessions: set[Session] = field(default_factory=set)
     _accepting: set[asyncio.Task[Answer]] = field(default_factory=set)
+    _big: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(BIG_AT_A_TIME))
+
+    def reconfigure(self, *, settings: PolicySettings, max_size: int, max_recipients: int, language: str,
+                    tls: ssl.SSLContext | None, limits: LimitsSection, resolver: Resolver,
+                    proxies: tuple[Network, ...]) -> None:
+        """Other settings for what comes from now on; open sessions go on, and what is counted stays counted."""
+        self.settings = settings
+        self.max_size = max_size
+        self.max_recipients = max_recipients
+        self.language = language
+        self.tls = tls
+        self.resolver = resolver
+        self.proxies = proxies
+        self.guard.reconfigure(limits, max_size)
 
     async def recipient(self, address: Address, client: IPv4Address | IPv6Address,
                         reverse_path: Address | None) -> OpenedAlias | OpenedAction | int | str:
@@ -60,7 +93,7 @@ class Service:
         if address.domain not in self.domains:
             return self._refusal(Reply(Status.NOT_OUR_DOMAIN))
         alias = open_alias(self.keys.ring, address)
-        if alias is None and self.keys.refresh():  # minted with a key that was made a moment ago
+        if alias is None and self._ring_changed():  # minted with a key that was made a moment ago
             alias = open_alias(self.keys.ring, address)
         if alias is None:
             ring = self.keys.ring
@@ -80,12 +113,44 @@ class Service:
         verdict = decide(case, ENVELOPE_RULES).verdict
         return alias if verdict.passes or verdict.reply is None else self._refusal(verdict.reply)
 
-    async def accept(self, transaction: Transaction) -> Answer:
-        """accept() in a task of its own: a client that hangs up does not cancel it."""
-        task = asyncio.create_task(self.acceptor.accept(transaction))
+    def _ring_changed(self) -> bool:
+        try:
+            return self.keys.refresh()
+        except KeyRingFileError as error:
+            maillog.key_ring_failed(str(error))
+            return False
+
+    def is_proxy(self, peer: IPv4Address | IPv6Address) -> bool:
+        return any(peer in network for network in self.proxies)
+
+    async def listed(self, client: IPv4Address | IPv6Address) -> str | None:
+        """The DNS block list that the client is on, if the operator asks any."""
+        return await listed(self.resolver, self.guard.limits.dnsbl, client)
+
+    async def accept(self, transaction: Transaction, hold: Hold) -> Answer:
+        """accept() in a task of its own: a client that hangs up does not cancel it. It takes `hold` over."""
+        task = asyncio.create_task(self._accept(transaction))
         self._accepting.add(task)
         task.add_done_callback(self._accepting.discard)
+        mine = hold.hand_over()
+        task.add_done_callback(lambda _: mine.release())
         return await asyncio.shield(task)
+
+    async def _accept(self, transaction: Transaction) -> Answer:
+        if len(transaction.data) <= BIG_BYTES:
+            return await self.acceptor.accept(transaction)
+        async with self._big:
+            return await self.acceptor.accept(transaction)
+
+    async def sweep(self, stop: asyncio.Event) -> None:
+        """Until told to stop, close every session whose time is over."""
+        loop = asyncio.get_running_loop()
+        while not stop.is_set():
+            now = loop.time()
+            for session in list(self.sessions):
+                session.check(now)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), SWEEP_S)
 
     async def stop(self) -> None:
         """No new messages: idle sessions are told 421, what is at its final dot is finished and answered."""

@@ -1,8 +1,7 @@
-"""One SMTP session: aiosmtpd's protocol with its holes closed. With server.py the only importer of aiosmtpd.
+"""One SMTP session: what each command does, and what is said to one that is wrong.
 
-Of aiosmtpd stay the stream handling, STARTTLS and the session and envelope classes. The command loop, paths,
-parameters and DATA are our own, because there it buffers without bound, shows class names in replies, cancels
-a message at its final dot when the client half-closes, and takes CR and NUL in paths.
+The command loop, paths, parameters and DATA are our own: aiosmtpd's buffer without bound, show class names in
+replies, cancel a message at its final dot when the client half-closes, and take CR and NUL in paths.
 """
 
 from __future__ import annotations
@@ -10,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from ipaddress import IPv4Address, IPv6Address, ip_address
-
-from aiosmtpd.smtp import SMTP, TLSSetupException
+from ipaddress import IPv4Address, IPv6Address
 
 from aliasing.address import Address, AddressError
-from aliasing.token import OpenedAction, OpenedAlias
 from relay import maillog
 from relay.accept import Transaction
+from relay.receive.connection import READ_BYTES, WAITING_BYTES, Connection, Hangup, Phase
+from relay.receive.data import NO_MEMORY, NO_ROOM, TOO_BIG, Incoming
+from relay.receive.envelope import Envelope, parse_path, size_of
+from relay.receive.limits import MAX_WAIT_S, Hold
 from relay.receive.service import Service
 from relay.records import new_id
 
@@ -27,156 +26,39 @@ COMMAND_BYTES = 512
 """RFC 5321 4.5.3.1.4, CRLF included."""
 MAIL_EXTRA_BYTES = 26 + 17 + 10 + 500 + 28
 """What SIZE, 8BITMIME, SMTPUTF8, AUTH= and DSN parameters add (RFC 1870, 6152, 6531, 4954, 3461)."""
-READ_BYTES = 64 * 1024
-COMMAND_TIMEOUT_S = 300.0
-DATA_TIMEOUT_S = 180.0
-"""RFC 5321 4.5.3.2.5: three minutes between two blocks of data."""
-MAX_JUNK = 10
 MAX_NOOPS = 50
+BIGGER = 4
+"""How many times the allowed size a message may go on for before its connection is cut instead of read out."""
 REFUSAL_TICK_S = 0.05
-"""Refusals of recipients leave on this tick, so that forged, unknown and erased aliases take the same time."""
+"""Refusals of recipients leave this long after the command, so that forged, unknown and erased aliases take the same
+time."""
 
-_PATH = re.compile(r"<([^<>]*)>(?: +(.*))?")
-_SOURCE_ROUTE = re.compile(r"@[^:<>]*:")
 _HELO = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
-_END = b"\r\n.\r\n"
 
 
-@dataclass
-class _Envelope:
-    """The transaction so far."""
+class ReceivingSession(Connection):
+    """The commands of the MX listener."""
 
-    begun: bool = False
-    reverse_path: Address | None = None
-    utf8: bool = False
-    recipients: list[OpenedAlias] = field(default_factory=list)
-    returns: list[int] = field(default_factory=list)
-    actions: list[OpenedAction] = field(default_factory=list)
-
-    def add(self, found: OpenedAlias | OpenedAction | int) -> None:
-        """A recipient, once however often it is named."""
-        if isinstance(found, OpenedAlias):
-            self.recipients += [found] if found not in self.recipients else []
-        elif isinstance(found, OpenedAction):
-            self.actions += [found] if found not in self.actions else []
-        else:
-            self.returns += [found] if found not in self.returns else []
-
-    @property
-    def count(self) -> int:
-        return len(self.recipients) + len(self.returns) + len(self.actions)
-
-
-class _Hangup(Exception):  # noqa: N818 - ends a session, with its last words
-    def __init__(self, line: str = "") -> None:
-        self.line = line
-
-
-class ReceivingSession(SMTP):
-    """One connection to the MX listener."""
-
-    line_length_limit = READ_BYTES
-
-    def __init__(self, service: Service) -> None:
-        # aiosmtpd's own __init__ inspects every member on each connection (half a millisecond) and sets up
-        # authentication that this listener does not offer; these are the attributes its inherited parts use
-        loop = asyncio.get_running_loop()
-        asyncio.StreamReaderProtocol.__init__(
-            self, asyncio.StreamReader(limit=READ_BYTES, loop=loop), client_connected_cb=self._cb_client_connected,
-            loop=loop)
-        self.loop = loop
-        self.service = service
-        self.tls_context = service.tls
-        self.transport = None
-        self.session = None
-        self.envelope = None
-        self._handle_hooks = {}
-        self._timeout_handle = None
-        self._timeout_duration = COMMAND_TIMEOUT_S
-        self._tls_handshake_okay = True
-        self._tls_protocol = None
-        self._original_transport = None
-        self._handler_coroutine = None
-        self._deadline = 0.0
-        self._mail = _Envelope()
-        self._helo = ""
-        self._extended = False
-        self._junk = 0
+    def __init__(self, service: Service, peer: IPv4Address | IPv6Address) -> None:
+        super().__init__(service, peer)
+        self.start_anew()
+        self._errors = 0
+        self._refusals = 0
         self._noops = 0
-        self._in_accept = False
+        self._commands = 0
+        """Since the last message."""
+        self._messages = 0
 
-    # -- what aiosmtpd calls -------------------------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        peer = transport.get_extra_info("peername")
-        self.client: IPv4Address | IPv6Address = ip_address(peer[0]) if peer else ip_address("127.0.0.1")
+    def start_anew(self) -> None:
         # RFC 3207 4.2: nothing said before STARTTLS counts after it
-        self._helo, self._extended, self._mail = "", False, _Envelope()
-        self.service.sessions.add(self)
-        super().connection_made(transport)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.service.sessions.discard(self)
-        super().connection_lost(error)
-
-    def eof_received(self) -> bool:
-        """A client may half-close after its final dot and still wait for the answer."""
-        asyncio.StreamReaderProtocol.eof_received(self)
-        return self._tls_protocol is None
-
-    def _reset_timeout(self, duration: float | None = None) -> None:
-        """One timer that moves its deadline, instead of a new one for each command."""
-        self._deadline = self.loop.time() + (duration or self._timeout_duration)
-        if self._timeout_handle is None:
-            self._timeout_handle = self.loop.call_at(self._deadline, self._check_deadline)
-
-    def _check_deadline(self) -> None:
-        self._timeout_handle = self.loop.call_at(max(self._deadline, self.loop.time() + 1), self._check_deadline)
-        if self._in_accept or self.transport is None:
-            return
-        if self.loop.time() >= self._deadline:
-            self.hang_up("421 4.4.2 Too long without a command, closing")
-
-    def hang_up(self, line: str) -> None:
-        """Say goodbye and close, from outside the session's own task. A message at its final dot is answered."""
-        if self.transport is None or self._in_accept:
-            return
-        self._writer.write(line.encode() + b"\r\n")
-        self.transport.close()
-
-    async def push(self, status: str | bytes) -> None:
-        line = status.encode("ascii", "replace") if isinstance(status, str) else status
-        self._writer.write(line + b"\r\n")
-        await self._writer.drain()
-
-    # -- the loop ------------------------------------------------------------------------------------------
-
-    async def _handle_client(self) -> None:
-        try:
-            if self.service.stopping:
-                raise _Hangup(f"421 4.3.2 {self.service.hostname} is shutting down")
-            await self.push(f"220 {self.service.hostname} ESMTP Tradepost")
-            while self.transport is not None:
-                await self._command()
-        except _Hangup as last:
-            if last.line:
-                await self.push(last.line)
-            self._writer.close()
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            self._writer.close()
-        except TLSSetupException as error:
-            maillog.protocol_error(str(self.client), "TLS handshake failed")
-            if self.transport is not None:
-                self.transport.close()
-            self.connection_lost(error)
-        except Exception as error:
-            maillog.crashed("session", error)
-            await self.push("421 4.3.0 A problem on our side, closing")
-            self._writer.close()
+        self._helo, self._extended, self._mail = "", False, Envelope()
 
     async def _command(self) -> None:
-        self._reset_timeout()
+        self.enter(Phase.COMMAND)
         line = await self._read_line()
+        self._commands += 1
+        if self._commands > self.service.guard.limits.commands:
+            self.cut("commands", "421 4.7.0 Too many commands and no message, closing")
         if line is None:
             return await self._bad("500 5.5.2 Line too long")
         verb, _, rest = line.partition(b" ")
@@ -198,46 +80,26 @@ class ReceivingSession(SMTP):
         await method(self, argument)
         return None
 
-    async def _read_line(self) -> bytes | None:
-        """A command without its CRLF; None when it was too long (and has been read past, in bounded memory)."""
-        try:
-            line = await self._reader.readuntil(b"\r\n")
-        except asyncio.LimitOverrunError:
-            for _ in range(16):
-                chunk = await self._reader.read(READ_BYTES)
-                at = chunk.find(b"\r\n")
-                if at >= 0:
-                    self._put_back(chunk[at + 2 :])
-                    return None
-                if not chunk:
-                    break
-            raise _Hangup("421 4.7.0 Line far too long, closing") from None
-        return line[:-2]
-
     async def _bad(self, line: str) -> None:
-        self._junk += 1
-        if self._junk > MAX_JUNK:
-            maillog.protocol_error(str(self.client), "too many bad commands")
-            raise _Hangup("421 4.7.0 Too many errors, closing")
+        self._errors += 1
+        if self._errors > self.service.guard.limits.errors:
+            self.cut("errors", "421 4.7.0 Too many errors, closing")
         await self.push(line)
-
-    def _put_back(self, data: bytes) -> None:
-        """What a client pipelined behind the data belongs to the next command (RFC 2920)."""
-        if data:
-            self._reader._buffer[0:0] = data  # type: ignore[attr-defined]
 
     # -- commands ------------------------------------------------------------------------------------------
 
     async def smtp_HELO(self, argument: str) -> None:
         if not _HELO.fullmatch(argument):
             return await self._bad("501 5.5.4 Say HELO with a host name")
-        self._helo, self._extended, self._mail = argument, False, _Envelope()
+        self.must_have_waited()
+        self._helo, self._extended, self._mail = argument, False, Envelope()
         return await self.push(f"250 {self.service.hostname}")
 
     async def smtp_EHLO(self, argument: str) -> None:
         if not _HELO.fullmatch(argument):
             return await self._bad("501 5.5.4 Say EHLO with a host name")
-        self._helo, self._extended, self._mail = argument, True, _Envelope()
+        self.must_have_waited()
+        self._helo, self._extended, self._mail = argument, True, Envelope()
         lines = [self.service.hostname, "PIPELINING", f"SIZE {self.service.max_size}", "8BITMIME", "SMTPUTF8",
                  "ENHANCEDSTATUSCODES"]
         if self.service.tls is not None and self._tls_protocol is None:
@@ -263,36 +125,43 @@ class ReceivingSession(SMTP):
             return await self._bad("503 5.5.1 Send EHLO first")
         if self._mail.begun:
             return await self._bad("503 5.5.1 One MAIL a transaction")
-        path = _path(argument, "FROM:")
+        path = parse_path(argument, "FROM:")
         if path is None:
             return await self._bad("501 5.1.7 Say MAIL FROM:<address>")
         text, parameters = path
-        utf8 = False
-        for name, value in parameters:
-            if name == "SIZE" and value.isdigit():
-                if int(value) > self.service.max_size:
-                    return await self.push("552 5.3.4 The message is larger than this server accepts")
-            elif name == "SMTPUTF8" and not value:
-                utf8 = True
-            elif name == "BODY" and value.upper() in ("7BIT", "8BITMIME"):
-                pass
-            elif name in ("AUTH", "RET", "ENVID"):
-                pass  # RFC 4954 5 and RFC 3461: harmless from a client that sends them unasked
-            else:
-                return await self._bad("555 5.5.4 Parameter not recognised")
-        if not text.isascii() and not utf8:
+        mail = Envelope(begun=True)
+        if wrong := _read_parameters(mail, parameters):
+            return await self._bad(wrong)
+        if not text.isascii() and not mail.utf8:
             return await self._bad("553 5.6.7 A non-ASCII address needs SMTPUTF8")
         try:
-            reverse_path = Address.parse(text) if text else None
+            mail.reverse_path = Address.parse(text) if text else None
         except AddressError:
             return await self._bad("501 5.1.7 Not a valid sender address")
-        self._mail = _Envelope(begun=True, reverse_path=reverse_path, utf8=utf8)
+        if refusal := await self._not_now(mail.declared):
+            return await self.push(refusal)
+        self._mail = mail
         return await self.push("250 2.1.0 OK")
+
+    async def _not_now(self, declared: int) -> str | None:
+        """What stands against a message of that size from this client, whatever the message is."""
+        guard = self.service.guard
+        if declared > self.service.max_size:
+            return TOO_BIG
+        if self._listed is not None and (zone := await self._listed):
+            guard.abuse(self.client, "dnsbl")
+            return f"554 5.7.1 Your address is on the block list {zone}"
+        if self._messages >= guard.limits.messages and not self._exempt:
+            raise Hangup("421 4.7.0 Enough messages for one connection; send the others on another")
+        if guard.has_sent_too_much(self.client):
+            guard.abuse(self.client, "octets")
+            return "451 4.7.1 Your network has sent too much for now, try again later"
+        return None if guard.has_room(self.client, declared) else NO_ROOM
 
     async def smtp_RCPT(self, argument: str) -> None:
         if not self._mail.begun:
             return await self._bad("503 5.5.1 Send MAIL first")
-        path = _path(argument, "TO:")
+        path = parse_path(argument, "TO:")
         if path is None or not path[0]:
             return await self._bad("501 5.1.3 Say RCPT TO:<address>")
         text, parameters = path
@@ -306,18 +175,31 @@ class ReceivingSession(SMTP):
             address = Address.parse(text)
         except AddressError:
             return await self._bad("501 5.1.3 Not a valid recipient address")
-        found = await self.service.recipient(address, self.client, self._mail.reverse_path)
-        if not isinstance(found, str):
-            self._mail.add(found)
-        else:
-            self._junk += 1
-            maillog.rcpt_refused(str(self.client), found[:9])
-            # the next tick of the clock, however long the look took
-            await asyncio.sleep(REFUSAL_TICK_S - self.loop.time() % REFUSAL_TICK_S)
-            if self._junk > MAX_JUNK * 10:
-                raise _Hangup("421 4.7.0 Too many errors, closing")
-            return await self.push(found)
+        tick = self.loop.create_future()
+        # set before the look, or what it takes would shift the answer; and on no clock whose phase a client could learn
+        timer = self.loop.call_later(REFUSAL_TICK_S, tick.set_result, None)
+        try:
+            found = await self.service.recipient(address, self.client, self._mail.reverse_path)
+            if isinstance(found, str):
+                return await self._refuse_recipient(found, tick)
+        finally:
+            timer.cancel()
+        self._mail.add(found)
         return await self.push("250 2.1.5 OK")
+
+    async def _refuse_recipient(self, line: str, tick: asyncio.Future[None]) -> None:
+        """Answer at the tick, however long the look took; to who guesses a lot, ever later."""
+        guard = self.service.guard
+        maillog.rcpt_refused(str(self.client), line[:9])
+        self._refusals += 1
+        extra = guard.refused_recipient(self.client)
+        self.enter(Phase.OURSELVES)
+        await tick
+        await asyncio.sleep(min(extra, MAX_WAIT_S))
+        self.enter(Phase.COMMAND)
+        if extra > MAX_WAIT_S or self._refusals > guard.limits.refusals:
+            self.cut("guessing", "421 4.7.0 Too many unknown recipients, closing")
+        await self.push(line)
 
     async def smtp_DATA(self, argument: str) -> None:
         if argument:
@@ -326,65 +208,69 @@ class ReceivingSession(SMTP):
             return await self._bad("503 5.5.1 Send MAIL first")
         if not self._mail.count:
             return await self._bad("554 5.5.1 No valid recipients")
+        if not self.service.guard.has_room(self.client, max(self._mail.declared, READ_BYTES)):
+            return await self.push(NO_ROOM)
         await self.push("354 End data with <CR><LF>.<CR><LF>")
-        data = await self._read_data()
-        mail, self._mail = self._mail, _Envelope()
-        if data is None:
-            return await self.push("552 5.3.4 The message is larger than this server accepts")
-        crlf = data.count(b"\r\n")
-        if data.count(b"\n") != crlf or data.count(b"\r") != crlf or b"\0" in data:
-            return await self.push("550 5.6.0 A bare CR, LF or NUL in the message (RFC 5321 2.3.8)")
+        hold = self.service.guard.hold(self.client)
+        try:
+            incoming = await self._read_data(hold)
+            mail, self._mail = self._mail, Envelope()
+            if incoming.refusal is not None:
+                return await self.push(incoming.refusal)
+            return await self._accept(mail, incoming, hold)
+        except MemoryError as error:
+            maillog.crashed("data", error)
+            return await self.push(NO_MEMORY)
+        finally:
+            hold.release()
+            self._incoming = None
+
+    async def _accept(self, mail: Envelope, incoming: Incoming, hold: Hold) -> None:
         transaction = Transaction(
             trace=new_id(), client=self.client, reverse_path=mail.reverse_path, recipients=tuple(mail.recipients),
-            returns=tuple(mail.returns), actions=tuple(mail.actions), received_at=datetime.now(UTC), data=data)
-        self._in_accept = True
-        try:
-            answer = await self.service.accept(transaction)
-        finally:
-            self._in_accept = False
+            returns=tuple(mail.returns), actions=tuple(mail.actions), received_at=datetime.now(UTC),
+            data=incoming.data())
+        self.enter(Phase.OURSELVES)
+        answer = await self.service.accept(transaction, hold)
+        self.enter(Phase.COMMAND)
+        self._messages += 1
+        self._commands = 0
+        self._message_since = self.loop.time()
         if answer.fatal or self.service.stopping:
-            raise _Hangup(answer.line)
-        return await self.push(answer.line)
+            raise Hangup(answer.line)
+        await self.push(answer.line)
 
-    async def _read_data(self) -> bytes | None:
-        """The message, dots unstuffed (RFC 5321 4.5.2); None when it was too big (and was read to its end).
-
-        Only CRLF.CRLF ends it: any other reading lets a message be smuggled in another.
-        """
-        # a message may begin with its final dot, so the CRLF of the DATA command counts as its first line end
-        data = bytearray(b"\r\n")
-        too_big = False
-        searched = 0
-        while True:
-            end = data.find(_END, searched)
-            if end >= 0:
-                break
-            searched = max(0, len(data) - len(_END) + 1)
-            if len(data) > self.service.max_size + 2:
-                too_big = True
-                del data[: -len(_END)]
-                searched = 0
-            self._reset_timeout(DATA_TIMEOUT_S)
-            chunk = await self._reader.read(READ_BYTES)
-            if not chunk:
-                raise _Hangup
-            data += chunk
-        self._put_back(bytes(data[end + len(_END) :]))
-        if too_big or end > self.service.max_size + 2:
-            return None
-        del data[end + 2 :]
-        return bytes(data).replace(b"\r\n.", b"\r\n")[2:]
+    async def _read_data(self, hold: Hold) -> Incoming:
+        """The message up to its final dot, or what has to be said of it instead."""
+        self._incoming = incoming = Incoming(self.service.max_size, hold.take)
+        self.enter(Phase.DATA)
+        self._reader._limit = READ_BYTES  # type: ignore[attr-defined]
+        try:
+            while True:
+                block = await self._reader.read(READ_BYTES)
+                if not block:
+                    raise Hangup
+                behind = incoming.feed(block)
+                if behind is not None:
+                    self.put_back(behind)
+                    return incoming
+                if incoming.refusal is not None:
+                    hold.release()
+                if incoming.received > BIGGER * self.service.max_size:
+                    self.cut("endless-message", TOO_BIG)
+        finally:
+            self._reader._limit = WAITING_BYTES  # type: ignore[attr-defined]
 
     async def smtp_RSET(self, argument: str) -> None:
         if argument:
             return await self._bad("501 5.5.4 RSET takes no parameter")
-        self._mail = _Envelope()
+        self._mail = Envelope()
         return await self.push("250 2.0.0 OK")
 
     async def smtp_NOOP(self, argument: str) -> None:
         self._noops += 1
         if self._noops > MAX_NOOPS:
-            raise _Hangup("421 4.7.0 Too many NOOPs, closing")
+            self.cut("commands", "421 4.7.0 Too many NOOPs, closing")
         return await self.push("250 2.0.0 OK")
 
     async def smtp_VRFY(self, argument: str) -> None:
@@ -397,7 +283,7 @@ class ReceivingSession(SMTP):
     async def smtp_QUIT(self, argument: str) -> None:
         if argument:
             return await self._bad("501 5.5.4 QUIT takes no parameter")
-        raise _Hangup("221 2.0.0 Bye")
+        raise Hangup("221 2.0.0 Bye")
 
 
 _COMMANDS: dict[str, Callable[[ReceivingSession, str], Awaitable[None]]] = {
@@ -410,15 +296,20 @@ _COMMANDS: dict[str, Callable[[ReceivingSession, str], Awaitable[None]]] = {
 _UNIMPLEMENTED = ("EXPN", "BDAT", "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML")
 
 
-def _path(argument: str, keyword: str) -> tuple[str, list[tuple[str, str]]] | None:
-    """`FROM:<path> name=value …` -> (path without source route, parameters), or None (RFC 5321 4.1.2)."""
-    if argument[: len(keyword)].upper() != keyword:
-        return None
-    match = _PATH.fullmatch(argument[len(keyword) :].strip())
-    if not match:
-        return None
-    parameters = []
-    for word in (match.group(2) or "").split():
-        name, _, value = word.partition("=")
-        parameters.append((name.upper(), value))
-    return _SOURCE_ROUTE.sub("", match.group(1), count=1), parameters
+def _read_parameters(mail: Envelope, parameters: list[tuple[str, str]]) -> str | None:
+    """Put what MAIL's parameters say into the envelope; the refusal when one is wrong."""
+    for name, value in parameters:
+        if name == "SIZE":
+            size = size_of(value)
+            if size is None:
+                return "501 5.5.4 SIZE takes a number of octets"
+            mail.declared = size
+        elif name == "SMTPUTF8" and not value:
+            mail.utf8 = True
+        elif name == "BODY" and value.upper() in ("7BIT", "8BITMIME"):
+            pass
+        elif name in ("AUTH", "RET", "ENVID"):
+            pass  # RFC 4954 5 and RFC 3461: harmless from a client that sends them unasked
+        else:
+            return "555 5.5.4 Parameter not recognised"
+    return None

@@ -35,6 +35,10 @@ class Link:
         self._client = client
         self.hop = hop
         self.usable = True
+        self.pushed_back = False
+        """Whether the last answer was about us and not about the message: 421, 4xx to MAIL, or none at all."""
+        self.begun = False
+        """Whether the last message's text was sent: from there on it may have arrived, whatever we heard."""
 
     @classmethod
     async def open(cls, hops: Sequence[Hop], *, hostname: str, tls: bool, timeout_s: float) -> Link:
@@ -66,6 +70,7 @@ class Link:
     async def send(self, delivery: Delivery, content: bytes) -> Outcome:
         """Hand one message over; never raises. Afterwards `usable` tells whether the link can take another."""
         client = self._client
+        self.pushed_back = self.begun = False
         options = []
         if not delivery.recipient.is_ascii:
             if not client.supports_extension("smtputf8"):
@@ -85,14 +90,19 @@ class Link:
             for command in envelope:
                 response = await client.execute_command(command.encode())
                 if response.code not in (250, 251):
+                    # a 4xx to RCPT is about a mailbox: full, or greylisted
+                    self.pushed_back = response.code == 421 or (command is envelope[0] and response.code // 100 == 4)
                     await self._reset()
                     return _answered(response.code, response.message)
+            self.begun = True
             response = await client.data(content, timeout=DATA_TIMEOUT_S)
         except _RESPONSE as error:
+            self.pushed_back = error.code == 421
             await self._reset()
             return _answered(error.code, error.message)
         except _BROKEN as error:
             self.usable = False
+            self.pushed_back = True
             return _deferral(error)
         return _answered(response.code, response.message)
 

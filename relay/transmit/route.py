@@ -43,6 +43,11 @@ class Router:
     allow_loopback: bool
     smarthost: tuple[str, int] | None
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether all destinations go one way."""
+        return self.smarthost is not None
+
     def lane(self, destination: str) -> str:
         """What shares connections: everything with a smarthost, otherwise the destination domain."""
         return "smarthost" if self.smarthost else destination

@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bench import relay
+from bench import queue, relay
 
 
 def main() -> int:
@@ -21,7 +21,12 @@ def main() -> int:
     one.add_argument("--size", type=int, default=4096, help="octets of body")
     one.add_argument("--rounds", type=int, default=3)
     one.add_argument("--workers", type=int, default=2, help="processes of Tradepost: one a core")
+    one = names.add_parser("queue", help=queue.__doc__)
+    one.add_argument("--deliveries", type=int, default=1_000_000)
+    one.add_argument("--destinations", type=int, default=1000)
     options = parser.parse_args()
+    if options.name == "queue":
+        return queue.run(options.deliveries, options.destinations)
     return asyncio.run(relay.compare(options.messages, options.sessions, options.size, options.rounds, options.workers))
 
 

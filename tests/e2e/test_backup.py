@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from load import Load
-from support import BUYER, SELLER, TRADEPOST, Relay, crlf, message
+from support import BUYER, ORDER, SELLER, TRADEPOST, Relay, crlf, message
 
 from relay.demo.outside import OutsideServer
 
@@ -54,8 +54,8 @@ async def queued(start_relay: Start, outside: OutsideServer) -> tuple[Relay, str
     alias = str(relay.order()["buyer"]["alias"])
     await outside.stop()
     await relay.send(SELLER, alias, message(SELLER, alias, "uno"))
+    await relay.settle("deferred")
     await relay.send(SELLER, alias, message(SELLER, alias, "dos", "línea\n" * 100_000))
-    await relay.settle("deferred", 2)
     return relay, alias
 
 
@@ -71,7 +71,7 @@ async def test_the_pages_commands_bring_back_what_was_queued(start_relay: Start,
     await outside.start(outside.port)
     listed = await asyncio.to_thread(sh, page("Restore", relay.folder), relay.folder)
     assert "no errors" in listed
-    assert listed.count("deferred") == 2
+    assert listed.count(ORDER) == 2
     await relay.start()
     relay.run("queue", "retry", "--all")
     arrived = await outside.wait_for(2, BUYER)

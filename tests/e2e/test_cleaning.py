@@ -103,7 +103,11 @@ async def test_the_buyer_stops_one_seller_then_all(start_relay: Start, outside: 
     answered = {"References": parsed(to_seller)["message-id"]}
     await asyncio.sleep(0.15)  # beyond the reply window only the thread fields can tell
 
+    numbers = itertools.count()
+
     async def sellers_try(alias: str, from_: str = SELLER, **fields: str) -> tuple[int, bool]:
+        # an id of its own: the very same message again would be a client that did not hear our 250
+        fields["Message-ID"] = f"<oferta-{next(numbers)}@tienda.example>"
         code, text = await relay.send(from_, alias, message(from_, alias, "Oferta", **fields))
         return code, "[UNSOLICITED]" in text
 

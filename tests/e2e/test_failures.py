@@ -208,7 +208,7 @@ async def test_ipv6_both_ways(start_relay: Start, nameserver: NameServer) -> Non
                               dns={"resolvers": [f"127.0.0.1:{nameserver.port}"]})
     alias = relay.order()["buyer"]["alias"]
     listening = [json.loads(line)["where"] for line in relay.log.read_text().splitlines() if '"listening"' in line]
-    port = int(next(where for where in listening if where.startswith("::1")).rpartition(":")[2])
+    port = int(next(where for where in listening if where.startswith("[::1]")).rpartition(":")[2])
 
     def over_ipv6() -> None:
         with smtplib.SMTP("::1", port, local_hostname="client.example", timeout=20) as client:

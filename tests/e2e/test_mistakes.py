@@ -80,7 +80,7 @@ async def test_a_second_daemon_on_the_same_ledger(tmp_path: Path) -> None:
     (lambda ring: ring.chmod(0o644), "chmod 600"),
     (lambda ring: ring.write_text("{}"), "not a key ring of Tradepost"),
     (lambda ring: ring.write_bytes(b"\x00\xff"), "not a key ring of Tradepost"),
-    (lambda ring: (ring.unlink(), ring.mkdir()), "cannot be read"),
+    (lambda ring: (ring.unlink(), ring.mkdir()), "is not a file"),
 ])
 def test_an_unusable_key_ring(tmp_path: Path, damage: object, said: str) -> None:
     relay = Relay(tmp_path)

@@ -126,7 +126,7 @@ async def test_the_running_daemon_neither_gives_up_nor_stalls(tmp_path: Path, ou
     """The daemon with its own clock handed in, which is set a year forth and two years back while mail is deferred."""
     shift, year = tmp_path / "shift", 365 * 86400
     shift.write_text("0")
-    relay = Relay(tmp_path, {"outbound": {"route": f"smtp://127.0.0.1:{outside.port}", "retry": ["2s"],
+    relay = Relay(tmp_path, {"outbound": {"route": f"smtp://127.0.0.1:{outside.port}", "retry": ["1s"],
                                           "warn_after": "1h", "give_up_after": "2h"}})
     alias = relay.order()["buyer"]["alias"]
     (tmp_path / "var" / "spool").mkdir(exist_ok=True)
