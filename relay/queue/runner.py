@@ -251,12 +251,14 @@ class Runner:
                     self._connecting, is_new = self._connecting - 1, False
         finally:
             self._connecting -= is_new
-            self._workers -= 1
-            lane.workers -= 1
-            lane.links -= link is not None
-            self._leave(lane)
-            if link:
-                await link.close()
+            try:
+                if link:
+                    await link.close()
+            finally:  # until it is closed it counts: the server at the other end counts it, too
+                self._workers -= 1
+                lane.workers -= 1
+                lane.links -= link is not None
+                self._leave(lane)
 
     def _leave(self, lane: Lane) -> None:
         """A connection less: somebody else may have it."""

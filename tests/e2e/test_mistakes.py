@@ -19,6 +19,18 @@ def one_line(printed: str) -> str:
     return printed
 
 
+@pytest.fixture(scope="module")
+def minted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Relay, str]:
+    """A relay with one order, and what its lists say; for commands that change nothing."""
+    relay = Relay(tmp_path_factory.mktemp("minted"))
+    relay.order()
+    return relay, lists(relay)
+
+
+def lists(relay: Relay) -> str:
+    return relay.run("order", "list", "--json") + relay.run("block", "list", "--json")
+
+
 @pytest.mark.parametrize(("words", "said"), [
     (["order", "show", "999"], "there is no order 999"),
     (["order", "close", "999"], "there is no order 999"),
@@ -39,12 +51,10 @@ def one_line(printed: str) -> str:
     (["queue", "drop"], "--all"),
     (["queue", "drop", "x"], "queue list"),
 ])
-def test_each_mistake_is_one_line(tmp_path: Path, words: list[str], said: str) -> None:
-    relay = Relay(tmp_path)
-    relay.order()
-    before = relay.run("order", "list", "--json") + relay.run("block", "list", "--json")
+def test_each_mistake_is_one_line(minted: tuple[Relay, str], words: list[str], said: str) -> None:
+    relay, before = minted
     assert said in one_line(relay.run(*words, check=2))
-    assert relay.run("order", "list", "--json") + relay.run("block", "list", "--json") == before
+    assert lists(relay) == before
 
 
 def test_the_same_order_again_is_the_same_aliases(tmp_path: Path) -> None:

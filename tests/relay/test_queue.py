@@ -321,7 +321,7 @@ class World:
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(20):
             while not condition():
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.001)
 
 
 class FakeLink:
