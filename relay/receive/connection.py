@@ -81,6 +81,7 @@ class Connection(SMTP):
         self._tls_handshake_okay = True
         self._tls_protocol = None
         self._original_transport = None
+        self._shaking_hands = False
         self._handler_coroutine = None
         self.client = peer
         """Who writes: behind a proxy, from its header on, the one that it names."""
@@ -128,7 +129,7 @@ class Connection(SMTP):
         if self._phase is Phase.OURSELVES or self.transport is None or now < self._deadline():
             return
         if self._phase is Phase.CLOSING:
-            self._stream.abort()
+            self.abort()
         elif self._phase is Phase.DATA or self._reader._buffer:  # type: ignore[attr-defined]
             self.service.guard.abuse(self.client, "slow")
             self.hang_up("421 4.4.2 Too slow, closing")
@@ -153,12 +154,21 @@ class Connection(SMTP):
 
     def hang_up(self, line: str) -> None:
         """Say goodbye and close, from outside the session's own task. A message at its final dot is answered."""
-        if self.transport is None or (self._phase is Phase.OURSELVES and self._incoming is not None):
+        if self.transport is None or self._phase is Phase.CLOSING or (
+                self._phase is Phase.OURSELVES and self._incoming is not None):
             return
-        if self._stream.get_write_buffer_size():
-            self._stream.abort()  # it does not even read what it was told before
+        # in the middle of a handshake nothing can be said, and who has not read the last reply reads no other
+        if self._shaking_hands or self._stream.get_write_buffer_size():
+            self.abort()
         else:
             self._close(line)
+
+    def abort(self) -> None:
+        """Close at once, whatever is not read yet."""
+        self.enter(Phase.CLOSING)
+        transport = self._original_transport or self.transport
+        if transport is not None:
+            cast("asyncio.WriteTransport", transport).abort()
 
     @property
     def _stream(self) -> asyncio.WriteTransport:
@@ -168,7 +178,8 @@ class Connection(SMTP):
     def _close(self, line: str = "") -> None:
         """Close once the last reply is read; in CLOSING_S at the latest."""
         self.enter(Phase.CLOSING)
-        if self.transport is not None:
+        # asyncio's TLS transport breaks when it is closed a second time, uvloop's when it is written to afterwards
+        if self.transport is not None and not self.transport.is_closing():
             if line:
                 self._writer.write(line.encode("ascii", "replace") + b"\r\n")
             self.transport.close()
@@ -190,9 +201,9 @@ class Connection(SMTP):
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             self._close()
         except TLSSetupException as error:
-            maillog.protocol_error(str(self.client), "TLS handshake failed")
-            if self.transport is not None:
-                self.transport.close()
+            if not self.service.stopping:
+                maillog.protocol_error(str(self.client), "TLS handshake failed")
+            self.abort()
             self.connection_lost(error)
         except Exception as error:
             maillog.crashed("session", error)
@@ -232,6 +243,21 @@ class Connection(SMTP):
     def cut(self, what: str, line: str) -> NoReturn:
         self.service.guard.abuse(self.client, what)
         raise Hangup(line)
+
+    async def start_tls(self) -> None:
+        """Answer STARTTLS; back when all is encrypted. Raises TLSSetupException."""
+        await self._writer.drain()
+        # RFC 3207 4.2: what came in plain behind the command is dropped. Before the handshake, not after it: so much
+        # of it that reading has been paused would keep the handshake out as well
+        self._reader._buffer.clear()  # type: ignore[attr-defined]
+        self._reader._maybe_resume_transport()  # type: ignore[attr-defined]
+        self._shaking_hands = True
+        try:
+            await super().smtp_STARTTLS("")
+        finally:
+            self._shaking_hands = False
+        if self.session is None or self.session.ssl is None:
+            raise TLSSetupException  # aborted, which asyncio tells its waiter as if all were well
 
     async def _read_line(self) -> bytes | None:
         """A command without its CRLF; None when it was too long (and has been read past, not kept)."""

@@ -46,6 +46,10 @@ class Session(Protocol):
         """Close when its time is over. `now` is the loop's."""
         ...
 
+    def abort(self) -> None:
+        """Close at once."""
+        ...
+
 
 @dataclass
 class Service:
@@ -148,7 +152,7 @@ class Service:
         while not stop.is_set():
             now = loop.time()
             for session in list(self.sessions):
-                session.check(now)
+                self._with(session, lambda one: one.check(now))
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), SWEEP_S)
 
@@ -156,10 +160,20 @@ class Service:
         """No new messages: idle sessions are told 421, what is at its final dot is finished and answered."""
         self.stopping = True
         for session in list(self.sessions):
-            session.hang_up(f"421 4.3.2 {self.hostname} is shutting down")
+            self._with(session, lambda one: one.hang_up(f"421 4.3.2 {self.hostname} is shutting down"))
         while self._accepting:
             await asyncio.wait(self._accepting)
         await asyncio.sleep(0)
+
+    def _with(self, session: Session, do: Callable[[Session], None]) -> None:
+        """One session that breaks must neither keep the others from their turn nor the daemon from its end."""
+        try:
+            do(session)
+        except Exception as error:
+            maillog.crashed("session", error)
+            self.sessions.discard(session)
+            with suppress(Exception):
+                session.abort()
 
     def _refusal(self, reply: Reply) -> str:
         return texts.smtp_line(reply, self.language)

@@ -112,7 +112,7 @@ class ReceivingSession(Connection):
             return await self._bad("501 5.5.4 STARTTLS takes no parameter")
         if self.service.tls is None or self._tls_protocol is not None:
             return await self._bad("502 5.5.1 STARTTLS is not available")
-        await super().smtp_STARTTLS("")
+        await self.start_tls()
         return None
 
     async def smtp_AUTH(self, argument: str) -> None:
