@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
+from operator import methodcaller
 from typing import Protocol
 
 from aliasing.address import Address
@@ -152,7 +153,7 @@ class Service:
         while not stop.is_set():
             now = loop.time()
             for session in list(self.sessions):
-                self._with(session, lambda one: one.check(now))
+                self._with(session, methodcaller("check", now))
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), SWEEP_S)
 
@@ -160,7 +161,7 @@ class Service:
         """No new messages: idle sessions are told 421, what is at its final dot is finished and answered."""
         self.stopping = True
         for session in list(self.sessions):
-            self._with(session, lambda one: one.hang_up(f"421 4.3.2 {self.hostname} is shutting down"))
+            self._with(session, methodcaller("hang_up", f"421 4.3.2 {self.hostname} is shutting down"))
         while self._accepting:
             await asyncio.wait(self._accepting)
         await asyncio.sleep(0)

@@ -21,9 +21,12 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from email.message import EmailMessage
+from email.policy import SMTP
 from pathlib import Path
 
-from support import Relay
+from filemaker import png
+from support import SELLER, Relay
 
 from relay.demo.outside import OutsideServer
 from soak.grammar import session
@@ -219,6 +222,7 @@ async def run_sessions(folder: Path, seed: int, count: int, first: int = 0) -> T
     talk, workers = Talk(), children(relay.process.pid)
     numbers = iter(range(first, first + count))
     try:
+        await _examined(relay, order["buyer"]["alias"])
         async with asyncio.TaskGroup() as group:
             for _ in range(AT_ONCE):
                 group.create_task(_talk(relay, outside, (seed, count, (order["buyer"]["alias"], order["seller"]["alias"])), numbers, talk))
@@ -230,6 +234,16 @@ async def run_sessions(folder: Path, seed: int, count: int, first: int = 0) -> T
     talk.restarted |= status != 0
     talk.crashed = sum(b'"crashed"' in line for line in relay.log.read_bytes().splitlines())
     return talk
+
+
+async def _examined(relay: Relay, alias: str) -> None:
+    """One message with a file first: the process that reads files starts with it, and counts as memory from there on."""
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = SELLER, alias, "Factura"
+    mail.set_content("Adjunta va la factura.\n")
+    mail.add_attachment(png(), maintype="image", subtype="png", filename="factura.png")
+    code, text = await relay.send(SELLER, alias, mail.as_bytes(policy=SMTP))
+    assert code == 250, text
 
 
 async def _talk(relay: Relay, outside: OutsideServer, campaign: tuple[int, int, tuple[str, str]], numbers: Iterator[int],
