@@ -131,7 +131,9 @@ class Connection(SMTP):
         if self._phase is Phase.CLOSING:
             self.abort()
         elif self._phase is Phase.DATA or self._reader._buffer:  # type: ignore[attr-defined]
-            self.service.guard.abuse(self.client, "slow")
+            # who has to hurry only since we are full, or is a proxy that has not named its client, is not to be banned
+            if self._admitted and not self.service.guard.stressed:
+                self.service.guard.abuse(self.client, "slow")
             self.hang_up("421 4.4.2 Too slow, closing")
         else:
             self.hang_up("421 4.4.2 Too long without a command or a message, closing")
@@ -144,7 +146,7 @@ class Connection(SMTP):
         if self._phase is Phase.DATA and self._incoming is not None:
             return self._since + guard.data_s(self._incoming.received)
         if self._phase is Phase.WELCOME and self._proxied:
-            return self._since + PROXY_S
+            return self._since + min(PROXY_S, guard.command_s())
         a_command = guard.command_s()
         return min(self._since + a_command, self._message_since + SESSION_COMMANDS * a_command)
 

@@ -72,12 +72,10 @@ class ReceivingSession(Connection):
         if len(line) + 2 > limit:
             return await self._bad("500 5.5.2 Line too long")
         if any(byte < 32 or byte == 127 for byte in rest):
-            return await self._bad("501 5.5.2 Control characters are not allowed")
-        try:
-            argument = rest.decode("utf-8").strip()
-        except UnicodeDecodeError:
-            return await self._bad("501 5.5.2 Not ASCII, and not UTF-8 either")
-        await method(self, argument)
+            code = {"MAIL": "5.1.7", "RCPT": "5.1.3"}.get(name, "5.5.2")
+            return await self._bad(f"501 {code} Control characters are not allowed")
+        # octets that are not UTF-8 either are for each command to refuse, as any that are not ASCII
+        await method(self, rest.decode("utf-8", "surrogateescape").strip())
         return None
 
     async def _bad(self, line: str) -> None:

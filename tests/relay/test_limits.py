@@ -326,3 +326,34 @@ async def test_without_memory_for_one_message_the_others_go_on(start_relay: Star
     await client.close()
 
 
+
+
+async def test_who_is_cut_only_since_the_relay_is_full_is_not_to_be_banned(start_relay: Start) -> None:
+    """With four fifths of the places taken clients have to hurry, and with all of them nobody comes in."""
+    relay = await start_relay(limits=OPEN | {"connections": 5, "stress_timeout": "1s"})
+    alias = relay.order()["buyer"]["alias"]
+    clients = [await Client.connect(relay.port, f"127.10.{number}.1") for number in range(5)]
+    for client in clients[:2]:
+        await client.begin(SELLER, alias)
+        assert (await client.say("DATA")).startswith("354")
+        client.send(b"x")
+    for client in clients[2:]:
+        assert (await client.reply()).startswith("220")
+        client.send(b"NOO")
+    late = await Client.connect(relay.port, "127.10.9.1")
+    assert (await late.closed()).startswith("421 4.3.2")
+    said = [(await clients[0].closed())[:9], (await clients[2].closed())[:9]]
+    assert said == ["421 4.4.2"] * 2
+    assert abuses(relay) == []
+    assert '"turned-away"' in relay.log.read_text()
+    for client in (*clients, late):
+        await client.close()
+
+
+async def test_a_proxy_that_names_nobody_is_cut_and_not_banned(start_relay: Start) -> None:
+    relay = await start_relay(listen={"proxy_from": ["127.7.0.0/16"]}, limits=OPEN | {"command_timeout": "1s"})
+    proxy = await Client.connect(relay.port, "127.7.0.1")
+    proxy.send(b"PROXY TCP4 198.51")
+    assert (await proxy.closed()).startswith("421 4.4.2")
+    assert abuses(relay) == []
+    await proxy.close()
