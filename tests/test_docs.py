@@ -9,6 +9,7 @@ import click
 import pytest
 
 from relay.cli import address, backup, block, daemon, key, messages, order, preview, queue, tradepost
+from relay.config import LimitsSection
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CHANGELOG.md"]
@@ -57,3 +58,12 @@ def test_every_design_floor_is_a_package() -> None:
     for name in re.findall(r"(?m)^    (relay\.\w+|aliasing|policy)\b", (ROOT / "docs/design.md").read_text()):
         path = ROOT / name.replace(".", "/")
         assert path.is_dir() or path.with_suffix(".py").exists(), name
+
+
+def test_the_page_of_limits_names_every_limit_and_every_abuse() -> None:
+    page = (ROOT / "docs/limits.md").read_text()
+    for name in LimitsSection.model_fields:
+        assert f"`{name}`" in page, name
+    sources = "".join(path.read_text() for path in (ROOT / "relay/receive").glob("*.py"))
+    said = set(re.findall(r"(?:abuse\([\w.]*client, |\.cut\()\"([\w-]+)\"", sources))
+    assert set(re.findall(r"(?m)^\| .*\| `([\w-]+)` \|$", page)) == said

@@ -83,6 +83,10 @@ async def test_a_connection_has_so_many_errors_commands_and_messages(start_relay
     idler = await Client.connect(relay.port, "127.2.3.1")
     await idler.begin(SELLER)
     assert [(await idler.say("RSET"))[:3] for _ in range(11)] == ["250"] * 10 + ["421"]
+    endless = await Client.connect(relay.port, "127.2.5.1")
+    await endless.reply()
+    endless.send(b"x" * 2_000_000)
+    await endless.closed()
     writer = await Client.connect(relay.port, "127.2.4.1")
     await writer.reply()
     await writer.say("HELO client.example")
@@ -93,8 +97,9 @@ async def test_a_connection_has_so_many_errors_commands_and_messages(start_relay
             assert (await writer.say("DATA")).startswith("354")
             writer.send(message(SELLER, alias) + b".\r\n")
             assert (await writer.reply()).startswith("250 2.6.0")
-    assert set(abuses(relay)) == {("127.2.1.1", "errors"), ("127.2.2.1", "guessing"), ("127.2.3.1", "commands")}
-    for client in (junk, guesser, idler, writer):
+    assert set(abuses(relay)) == {("127.2.1.1", "errors"), ("127.2.2.1", "guessing"), ("127.2.3.1", "commands"),
+                                  ("127.2.5.1", "endless-line")}
+    for client in (junk, guesser, idler, endless, writer):
         await client.close()
 
 
