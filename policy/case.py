@@ -76,7 +76,7 @@ class Facts:
     critical_today: int = 0
     """Messages under a critical subject in this correspondence since midnight UTC."""
     exchange: int = 0
-    """How many of its newest messages went to and fro in turn, each soon after the other."""
+    """How many of its newest messages went to and fro: twice those of the direction with fewer."""
     returning: bool = False
     """The message bears a Message-ID under which one of this correspondence has left."""
 

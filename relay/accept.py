@@ -33,7 +33,7 @@ from relay.dsn.notices import Notices
 from relay.dsn.receive import understand
 from relay.errors import LedgerError, Overtaken, StorageFailed, StorageFull
 from relay.examiner import Examiner
-from relay.ledger import MAX_REPORTS, Ledger
+from relay.ledger import MAX_AUTOMATIC, MAX_REPORTS, Ledger
 from relay.passage import Letter, Passage, files_of, make_case, pass_through, read
 from relay.queue.runner import Runner
 from relay.records import LedgerEntry, OutcomeKind, Ruling, State, new_id
@@ -93,6 +93,10 @@ class _Judged:
         return self.decision.verdict
 
 
+class _TooManyAutomatic(Exception):  # noqa: N818 - an answer, not a mistake
+    """More would fill the ledger with what nobody wrote."""
+
+
 @dataclass(frozen=True)
 class _Done:
     """The answer to one sealed action."""
@@ -127,6 +131,10 @@ class Acceptor:
         except StorageFull as error:
             maillog.accept_failed(transaction.trace, error)
             return self._say(Reply(Status.STORAGE_FULL))
+        except _TooManyAutomatic:
+            # not recorded either, and not refused for good: a DSN or an auto-reply may be the one that matters
+            maillog.refused(transaction.trace, "", "automatic", Status.DAILY_CAP.name, "too many of machines today")
+            return self._say(Reply(Status.DAILY_CAP, {"limit": str(MAX_AUTOMATIC)}))
         except StorageFailed as error:
             maillog.storage_failed(error)
             return Answer(self._say(Reply(Status.STORAGE_FAILED)).line, fatal=True)
@@ -170,6 +178,8 @@ class Acceptor:
         if letter.message is not None and letter.header_from and _is_own_alias(recipient, facts, letter, transaction):
             return replace(judged, state=State.SELF)
         if letter.message is not None and (letter.automatic or transaction.reverse_path is None):
+            if await self._ledger.automatic(facts.correspondence, direction, now) >= MAX_AUTOMATIC:
+                raise _TooManyAutomatic
             return replace(judged, state=State.AUTO)
         if letter.identity is not None and (earlier := await self._ledger.repeated(
                 facts.correspondence, direction, letter.identity, now)):

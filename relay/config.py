@@ -38,11 +38,22 @@ from relay import texts
 from relay.errors import ConfigError
 
 SEARCH = (Path("tradepost.toml"), Path("/etc/tradepost/tradepost.toml"))
+LONGEST = timedelta(days=3650)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def _duration(value: object) -> object:
     """`"90s"`, `"15m"`, `"4h"`, `"5d"` or a number of seconds."""
+    try:
+        found = _timedelta(value)
+    except OverflowError:
+        found = timedelta.max
+    if found > LONGEST:  # the calendar ends: a next attempt must still have a date
+        raise ValueError(f"a duration of more than {LONGEST.days} days means nothing here")
+    return found
+
+
+def _timedelta(value: object) -> timedelta:
     if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", value.strip())):
         return timedelta(seconds=float(match.group(1)) * _UNITS[match.group(2)])
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -390,7 +401,7 @@ def load(path: Path | None) -> Config:
             raise ConfigError([f"{path}: is not UTF-8 text; save it as UTF-8"]) from None
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets without end
         line = re.search(r"line (\d+)", str(error))
         raise ConfigError([f"{name}:{line.group(1) if line else 1}: not TOML: {error}"]) from None
     try:

@@ -95,6 +95,7 @@ class Health:
             "tradepost_workers_configured": 1 + len(self._peers),
             "tradepost_disk_free_bytes": _free_bytes(self._ledger_path.parent),
             "tradepost_reload_refused": self.reload_refused,
+            "tradepost_key_ring_failed": bool(self._ledger.keys.problem),
         }
         if expires := tls.expires_at(self.certificate):
             values["tradepost_certificate_expires_timestamp_seconds"] = expires.timestamp()

@@ -40,23 +40,32 @@ class Endpoint:
 
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
-        self._connections = 0
+        self._answering: dict[asyncio.StreamWriter, None] = {}
+        self._unasked: dict[asyncio.StreamWriter, None] = {}
+        """Connections that have not said what they want, the oldest first."""
 
     async def listen(self, sock: socket.socket) -> asyncio.Server:
         """Start answering on a bound socket."""
         return await asyncio.start_server(self._connected, sock=sock, limit=HEAD_BYTES)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections += 1
+        if len(self._answering) + len(self._unasked) >= MAX_CONNECTIONS:
+            if not self._unasked:
+                writer.close()
+                return
+            oldest = next(iter(self._unasked))  # who says nothing must not keep Prometheus out
+            del self._unasked[oldest]
+            oldest.transport.abort()
+        self._unasked[writer] = None
         try:
-            if self._connections <= MAX_CONNECTIONS:
-                await self._exchange(reader, writer)
+            await self._exchange(reader, writer)
         except (OSError, EOFError, TimeoutError, asyncio.CancelledError):
             pass  # gone, too slow, or the daemon stops: asyncio cannot stand a cancelled handler
         except Exception as error:
             maillog.crashed("http", error)
         finally:
-            self._connections -= 1
+            self._unasked.pop(writer, None)
+            self._answering.pop(writer, None)
             writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -67,6 +76,9 @@ class Endpoint:
         except asyncio.LimitOverrunError:
             page = _refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         else:
+            if writer not in self._unasked:
+                raise ConnectionAbortedError  # another took its place at this very moment
+            self._answering[writer] = self._unasked.pop(writer)
             async with asyncio.timeout(PAGE_TIMEOUT_S):
                 method, page = await self._answer(head)
         async with asyncio.timeout(HEAD_TIMEOUT_S):

@@ -65,6 +65,8 @@ class Keys:
         self._path = path
         self._stamp: _Stamp = ()
         self._contents: _Contents | None = None
+        self.problem = ""
+        """What is wrong with the file that was found last; what was read before it is in use."""
         self._load()
 
     def refresh(self) -> bool:
@@ -77,7 +79,11 @@ class Keys:
         if stamp == self._stamp:
             return False
         self._stamp = stamp
-        self._load()
+        try:
+            self._load()
+        except KeyRingFileError as error:
+            self.problem = str(error)
+            raise
         return True
 
     def hash_address(self, address: Address) -> bytes:
@@ -151,7 +157,7 @@ class Keys:
         if self._contents is not None and not contents.is_of(self._contents):
             raise KeyRingFileError(f"{self._path}: was replaced by another key ring, which does not belong to this "
                                    "ledger; restore the one that was there")
-        self._contents = contents
+        self._contents, self.problem = contents, ""
         self.ring, self._address_hash, self._made = contents.ring, contents.address_hash, contents.made
         return document
 

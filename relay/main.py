@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import socket
 import time
@@ -131,7 +132,10 @@ def _work(config: Config, shared: Shared, worker: int, watched: float | None,
     seat = Seat(worker, shared.metrics if worker == 0 else (), shared.lines.of(worker), watched, load)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(Daemon(config, sockets, seat=seat).run())
+            status = runner.run(Daemon(config, sockets, seat=seat).run())
+            # the ledger is closed: what is left (a thread at work on a message, a server that does not answer our
+            # QUIT) has nothing to keep any more, and closing the loop would wait for it
+            os._exit(status)
     except TradepostError:
         raise
     except BaseException as error:  # a traceback would show messages, and those may quote an address
@@ -261,6 +265,8 @@ class Daemon:
             problems = error.problems
         except TradepostError as error:
             problems = [str(error)]
+        except Exception as error:
+            problems = [log.described(error)]
         finally:
             self._notifier.ready()
         if problems:
@@ -276,6 +282,8 @@ class Daemon:
         routes, connect, schedule, notices = _outbound(config, resolver)
         settings = config.policy.settings()
         self._ledger.keys.refresh()
+        if self._ledger.keys.problem:  # found by a look before this one
+            raise KeyRingFileError(self._ledger.keys.problem)
         log.configure(config.log.format, config.log.level)
         self._config, self._resolver = config, resolver
         self._runner.reconfigure(routes, connect, schedule, notices,

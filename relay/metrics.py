@@ -66,6 +66,7 @@ SHARED: Mapping[str, tuple[str, str]] = {
     "tradepost_queue_oldest_seconds": ("gauge", "Age of the oldest delivery that is not finished and not held."),
     "tradepost_disk_free_bytes": ("gauge", "Room left for the ledger."),
     "tradepost_certificate_expires_timestamp_seconds": ("gauge", "When the TLS certificate expires."),
+    "tradepost_key_ring_failed": ("gauge", "1 while the key ring's file is gone or not the one in use."),
     "tradepost_reload_refused": ("gauge", "1 while the configuration file is not the one in force, for its errors."),
 }
 """What is true of all processes together; the serving one tells it."""

@@ -6,6 +6,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _CONFIG = "tradepost.config-file"
+TABLE_ROWS = 1000
+"""As many are laid out as a table; what comes behind them goes by their widths."""
 
 
 def _remember(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
@@ -85,13 +88,25 @@ def show(rows: Iterable[dict[str, Any]], columns: Sequence[str], as_json: bool, 
     from rich.table import Table
     from rich.text import Text
 
+    rest = iter(rows)
+    first = list(islice(rest, TABLE_ROWS))
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
-    for row in rows:
+    for row in first:
         table.add_row(*(Text(_cell(row.get(column))) for column in columns))
+    console().print(table if first else Text(empty))
+    return len(first) + _more(rest, first, columns)
+
+
+def _more(rest: Iterator[dict[str, Any]], first: Sequence[dict[str, Any]], columns: Sequence[str]) -> int:
+    """Lines as wide as the table's: a table of a hundred thousand rows takes minutes to lay out."""
+    count, widths = 0, [max((len(_cell(row.get(column))) for row in first), default=0) for column in columns]
+    widths = [max(width, len(column)) for width, column in zip(widths, columns, strict=True)]
+    for row in rest:
+        cells = (_cell(row.get(column)) for column in columns)
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
         count += 1
-    console().print(table if count else Text(empty))
     return count
 
 

@@ -16,6 +16,8 @@ from aliasing.token import OpenedAction
 from policy.case import Facts, RelayBlocks
 from relay.records import Delivery, DeliveryKind, LedgerEntry, Outcome
 
+MAX_AUTOMATIC = 100
+"""Auto-replies and other messages without a writer that are recorded of one correspondence, one way, in a day."""
 MAX_REPORTS = 20
 """DSNs that are recorded about one message: a return path that became known must not fill the ledger."""
 OVERDUE_LIMIT = 200
@@ -85,6 +87,10 @@ class Ledger(Protocol):
     async def repeated(self, correspondence: Correspondence, direction: Direction, identity: bytes,
                        now: datetime) -> str | None:
         """The public id of the very same message, if it was accepted within the last hours and has not failed."""
+        ...
+
+    async def automatic(self, correspondence: Correspondence, direction: Direction, now: datetime) -> int:
+        """How many messages of machines came that way in the last day, MAX_AUTOMATIC at most."""
         ...
 
     async def is_ours(self, correspondence: Correspondence, message_id: bytes) -> bool:

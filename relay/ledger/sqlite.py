@@ -22,7 +22,7 @@ from policy.case import AddressState, Facts, RelayBlocks
 from relay.durable import FULL, write_durably
 from relay.errors import LedgerError, Overtaken, StorageFailed, StorageFull
 from relay.keys import Keys
-from relay.ledger import MAX_REPORTS, Notice, ReturnedDelivery, Terms
+from relay.ledger import MAX_AUTOMATIC, MAX_REPORTS, Notice, ReturnedDelivery, Terms
 from relay.ledger.clock import MIN_STEP_S, Steady, StepWatch
 from relay.ledger.lanes import lanes_due, take
 from relay.ledger.opened import SQL, Opened, signed, unsigned
@@ -36,10 +36,12 @@ MAX_KEPT = 20_000
 """Correspondences and message keys that are kept in memory."""
 REPEAT_S = 12 * 3600.0
 """How long the very same message is known again: mail servers that lost our 250 come back within hours."""
-EXCHANGE = 30
+EXCHANGE = 240
 """Messages that are looked at to see whether two machines answer each other,"""
 EXCHANGE_S = 300.0
-"""and how close together these came."""
+"""and how close together these came,"""
+EXCHANGE_SLOW_S, EXCHANGE_SLOW = 86400.0, 7
+"""or so much farther, where they are as many times more: machines that take their time."""
 _FORWARDED = (State.QUEUED, State.HELD)
 
 
@@ -160,6 +162,10 @@ class SqliteLedger:
         digest = self.keys.hash_message(correspondence.number, direction, identity)
         rows = self._opened.query("by_digest", digest, now.timestamp() - REPEAT_S)
         return rows[0]["public_id"] if rows else None
+
+    async def automatic(self, correspondence: Correspondence, direction: Direction, now: datetime) -> int:
+        values = signed(correspondence.number), direction, now.timestamp() - 86400, MAX_AUTOMATIC
+        return int(self._opened.query("automatic", *values)[0][0])
 
     async def is_ours(self, correspondence: Correspondence, message_id: bytes) -> bool:
         return message_id.endswith(b"@" + correspondence.domain.encode()) and bool(self._opened.query(
@@ -335,15 +341,17 @@ class SqliteLedger:
         await self._writer.submit(lambda connection: connection.execute(SQL[query], named), patient=True)
 
     def _exchange(self, correspondence: int, last_buyer_message_at: float | None, now: datetime) -> int:
-        """How many of the newest messages went to and fro in turn, without a pause."""
-        count, previous, since = 0, None, now.timestamp() - EXCHANGE_S
-        if last_buyer_message_at is None or last_buyer_message_at < since:
+        """How many of the newest messages went to and fro. Not in turn: two loops at once, or a machine that answers
+        twice, take no turns."""
+        at = now.timestamp()
+        if last_buyer_message_at is None or last_buyer_message_at < at - EXCHANGE_S:
             return 0  # nearly all mail
+        fast, slow = dict.fromkeys(Direction, 0), dict.fromkeys(Direction, 0)
         for row in self._opened.query("exchange", signed(correspondence), EXCHANGE):
-            if row["direction"] == previous or row["received_at"] < since:
-                break
-            count, previous = count + 1, row["direction"]
-        return count
+            direction, age = Direction(row["direction"]), at - row["received_at"]
+            fast[direction] += age <= EXCHANGE_S
+            slow[direction] += age <= EXCHANGE_SLOW_S
+        return max(2 * min(fast.values()), 2 * min(slow.values()) // EXCHANGE_SLOW)
 
     def _fail(self, connection: Connection, about: Delivery | ReturnedDelivery, outcome: Outcome, now: datetime,
               notice: Notice | None) -> None:

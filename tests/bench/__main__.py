@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).parent.parent)  # this folder has a relay.py of its own
 
-from bench import queue, relay
+from bench import queue, relay  # noqa: E402
 
 
 def main() -> int:

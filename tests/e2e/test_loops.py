@@ -14,7 +14,7 @@ from support import BUYER, SELLER, Relay, crlf, message
 
 from policy.rules.loop import MAX_EXCHANGE
 from relay.demo.outside import OutsideServer
-from relay.ledger import MAX_REPORTS
+from relay.ledger import MAX_AUTOMATIC, MAX_REPORTS
 
 Start = Callable[..., Awaitable[Relay]]
 Answer = Callable[[bytes, str, str], bytes | None]
@@ -145,6 +145,39 @@ async def test_two_responders_without_any_mark_are_told_apart_from_people(start_
     assert len(mailboxes.arrived) == MAX_EXCHANGE
     assert [code for code, _ in mailboxes.replies if code != 250] == [554]
     await mailboxes.stop()
+
+
+@pytest.mark.parametrize(("begun", "answers"), [(2, 1), (5, 1), (1, 2)])
+async def test_responders_that_take_no_turns_are_found_as_well(start_relay: Start, begun: int, answers: int) -> None:
+    """Several loops at once, or a machine that answers each message twice: a storm that grows by itself."""
+    class Twice(Mailboxes):
+        async def _send_back(self, content: Any, owner: str) -> None:
+            for _ in range(answers if owner == BUYER else 1):
+                await super()._send_back(content, owner)
+
+    mailboxes = Twice(vacation())
+    relay, alias = await between(start_relay, mailboxes)
+    for number in range(begun):
+        await relay.send(SELLER, alias, message(SELLER, alias, f"Hola {number}"))
+    await mailboxes.quiet()
+    assert len(mailboxes.arrived) <= 3 * MAX_EXCHANGE
+    assert {code for code, _ in mailboxes.replies} == {250, 554}
+    await mailboxes.stop()
+
+
+@pytest.mark.parametrize("writer", [SELLER, "who@elsewhere.example"])
+async def test_a_storm_of_machines_does_not_fill_the_ledger(relay: Relay, writer: str) -> None:
+    """Anyone may say <> or Auto-Submitted, and then no rule is asked."""
+    alias = relay.order()["buyer"]["alias"]
+    data = message(writer, alias, "Respuesta", "x" * 70 + "\n")
+    with smtplib.SMTP("127.0.0.1", relay.port, local_hostname="client.example", timeout=20) as client:
+        codes = [client.sendmail("", alias, data) for _ in range(MAX_AUTOMATIC)]
+        assert codes == [{}] * MAX_AUTOMATIC
+        client.mail("")
+        client.rcpt(alias)
+        assert client.data(data)[0] == 452
+    assert len(relay.messages("--limit", "1000")) == MAX_AUTOMATIC
+    assert (await relay.send(SELLER, alias, message(SELLER, alias)))[0] == 250
 
 
 async def test_many_messages_one_way_are_no_loop(relay: Relay, outside: OutsideServer) -> None:

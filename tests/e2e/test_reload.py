@@ -57,6 +57,32 @@ async def test_a_new_certificate_is_shown_without_a_restart(start_relay: Start) 
     assert await asyncio.to_thread(certificate, relay) != before
 
 
+@pytest.mark.parametrize("text", ["a = " + "[" * 5000, "[limits]\nconnections = " + "9" * 5000,
+                                  "[policy]\nreply_window = inf", '[outbound]\nretry = ["999999999d"]'])
+async def test_a_file_that_confuses_its_reader_is_refused_as_well(start_relay: Start, outside: OutsideServer,
+                                                                  text: str) -> None:
+    relay = await start_relay(**watched(outside))
+    relay.file.write_text(text)
+    [refused] = await reload(relay, "reload-refused")
+    assert refused["problem"].startswith("tradepost.toml:")
+    assert (await asyncio.to_thread(series, relay))[("tradepost_reload_refused",)] == 1
+    assert relay.run("check", check=2).startswith("tradepost.toml:")
+
+
+async def test_a_key_ring_that_others_can_read_is_told_until_it_is_mended(start_relay: Start,
+                                                                          outside: OutsideServer) -> None:
+    relay = await start_relay(**watched(outside))
+    ring = relay.folder / "var/keys"
+    ring.chmod(0o644)
+    await until(lambda: series(relay)[("tradepost_key_ring_failed",)] == 1)
+    for _ in range(2):
+        [refused] = await reload(relay, "reload-refused")
+        assert "chmod 600" in refused["problem"]
+    ring.chmod(0o600)
+    await until(lambda: series(relay)[("tradepost_key_ring_failed",)] == 0)
+    await reload(relay)
+
+
 async def test_a_configuration_with_errors_changes_nothing(start_relay: Start, outside: OutsideServer) -> None:
     relay = await start_relay(**watched(outside))
     relay.config["policy"] = {"max_recipients": 1, "order_pattern": "("}

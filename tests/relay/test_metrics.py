@@ -8,6 +8,7 @@ import os
 import re
 import socket
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -194,12 +195,15 @@ async def test_a_page_that_fails_says_nothing_of_why(endpoint: int, capsys: pyte
     log.configure("console", "info")
 
 
-async def test_connections_are_few(endpoint: int) -> None:
+async def test_connections_are_few_and_the_idle_ones_make_room(endpoint: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "HEAD_TIMEOUT_S", 60)
     idle = [await asyncio.open_connection("127.0.0.1", endpoint) for _ in range(http.MAX_CONNECTIONS)]
-    assert await ask(endpoint, b"GET /page HTTP/1.1\r\n\r\n") == b""
-    for reader, writer in idle:
+    assert (await ask(endpoint, b"GET /page HTTP/1.1\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    with suppress(ConnectionResetError):
+        assert await asyncio.wait_for(idle[0][0].read(), 5) == b""
+    assert not idle[1][0].at_eof()
+    for _, writer in idle:
         writer.close()
-        await reader.read()
 
 
 # -- what systemd hands over ---------------------------------------------------------------------------------
