@@ -9,7 +9,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from aliasing.address import Address
-from aliasing.correspondence import Correspondence, Direction
+from aliasing.correspondence import Correspondence, Direction, Party
 from aliasing.message import Message, MessageError
 from policy.files.findings import Findings
 
@@ -22,10 +22,107 @@ class AddressState(StrEnum):
     REMOVED = "removed"
 
 
+class AuthResult(StrEnum):
+    """What a method of authentication found (RFC 8601 2.7); "policy" passed and yet does not count here."""
+
+    NONE = "none"
+    PASS = "pass"  # noqa: S105 - a result, not a password
+    FAIL = "fail"
+    SOFTFAIL = "softfail"
+    NEUTRAL = "neutral"
+    POLICY = "policy"
+    TEMPERROR = "temperror"
+    PERMERROR = "permerror"
+
+
+@dataclass(frozen=True)
+class SpfResult:
+    """SPF (RFC 7208) of the reverse-path, or of the HELO name where that is null."""
+
+    result: AuthResult = AuthResult.NONE
+    domain: str = ""
+    aligned: bool = False
+    """`domain` stands for the author's domain (RFC 9989 4.4); so in the classes below."""
+
+
+@dataclass(frozen=True)
+class DkimResult:
+    """One DKIM signature (RFC 6376)."""
+
+    result: AuthResult
+    domain: str = ""
+    selector: str = ""
+    algorithm: str = ""
+    key_bits: int = 0
+    signed: frozenset[str] = frozenset()
+    """Lower-case names of the header fields that it covers, every instance of them."""
+    length: bool = False
+    """There is an l= tag: anything may have been put below what was signed."""
+    reason: str = ""
+    """Why it did not pass, in words for an administrator."""
+    aligned: bool = False
+
+
+@dataclass(frozen=True)
+class ArcHop:
+    """What one sealer says that it saw (RFC 8617 4.1.1), as far as it speaks for the author's domain."""
+
+    sealer: str
+    spf: bool = False
+    """An aligned SPF pass."""
+    dkim: frozenset[str] | None = None
+    """The fields that an aligned signature covered which passed there; None when there was none."""
+
+
+@dataclass(frozen=True)
+class ArcResult:
+    """A chain of ARC sets (RFC 8617). Anybody can seal: only what listed sealers say counts."""
+
+    result: AuthResult = AuthResult.NONE
+    hops: tuple[ArcHop, ...] = ()
+    """Oldest first; empty unless `result` is pass."""
+    signed: frozenset[str] = frozenset()
+    """Fields that the newest sealer covered, every instance of them."""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class DmarcResult:
+    """DMARC (RFC 9989) of the author's domain."""
+
+    result: AuthResult = AuthResult.NONE
+    """"none": the domain publishes no policy. "pass" says nothing of whom the message was written to."""
+    policy: str = ""
+    """"none", "quarantine" or "reject", for this very domain; "" where there is none."""
+    organizational: str = ""
+
+
+@dataclass(frozen=True)
+class AuthenticationResults:
+    """What could be found out about where a message comes from."""
+
+    spf: SpfResult = SpfResult()
+    dkim: tuple[DkimResult, ...] = ()
+    arc: ArcResult = ArcResult()
+    dmarc: DmarcResult = DmarcResult()
+    temporary: bool = False
+    """Some look-up in the DNS failed for now: what is missing may be there later."""
+
+
+def login_of(party: Party) -> str:
+    """How Case.login names a party: its side is part of it, for sellers and buyers may share ids."""
+    return f"{party.side}:{party.id}"
+
+
 @dataclass(frozen=True)
 class PolicySettings:
     """The operator's choices that rules read; durations and sizes carry their unit in the name."""
 
+    authentication: str = "observe"
+    """"require": who writes must be authenticated; "observe": the ledger says what would have been refused."""
+    authentication_domains: Mapping[str, str] = field(default_factory=dict)
+    """Domain of the From address (that very domain) -> "require" or "observe"."""
+    arc_sealers: frozenset[str] = frozenset()
     unsolicited: str = "opt-out"
     """"opt-out": unsolicited mail passes unless the buyer refused it; "refuse": it never passes."""
     reply_window: timedelta = timedelta(days=7)
@@ -110,6 +207,10 @@ class Case:
     """Why `message` is None after DATA: the bytes could not be read as one message."""
     header_from: Address | None = None
     """The one address in the one From field; None when there is no such thing."""
+    login: str | None = None
+    """login_of() the party whose login the client gave; None for anybody else."""
+    authentication: AuthenticationResults | None = None
+    """None where nothing was asked of the DNS."""
     solicited: bool = False
     critical: bool = False
     files: Mapping[str, Findings] = field(default_factory=dict)

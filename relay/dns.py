@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import dns.asyncresolver
 import dns.exception
@@ -12,6 +12,7 @@ import dns.name
 import dns.nameserver
 import dns.rdatatype
 import dns.resolver
+from dns.rdata import Rdata
 
 CACHE_ENTRIES = 50_000
 
@@ -34,6 +35,18 @@ class Resolver(Protocol):
         """IPv6 and IPv4 addresses, IPv6 first; empty when there are none. Raises NoSuchName, DnsUnavailable."""
         ...
 
+    async def addresses_of(self, host: str, version: int) -> list[str]:
+        """The addresses of one family, `version` 4 or 6; empty when there are none. Raises as addresses()."""
+        ...
+
+    async def txt(self, name: str) -> list[bytes]:
+        """TXT records, the strings of each joined (RFC 7208 3.3); empty when there are none. Raises as addresses()."""
+        ...
+
+    async def ptr(self, name: str) -> list[str]:
+        """What a name such as `2.0.0.127.in-addr.arpa` points to; empty when it does not. Raises as addresses()."""
+        ...
+
 
 class DnsResolver:
     """The Resolver over the network; `servers` are (address, port) pairs, empty for the system's."""
@@ -44,17 +57,22 @@ class DnsResolver:
             self._resolver.nameservers = [dns.nameserver.Do53Nameserver(host, port) for host, port in servers]
         self._resolver.lifetime = timeout_s
         self._resolver.cache = dns.resolver.LRUCache(CACHE_ENTRIES)
-        self._flights: dict[tuple[str, str], asyncio.Task[list[str]]] = {}
+        self._flights: dict[tuple[str, str], asyncio.Task[list[Rdata]]] = {}
 
     async def mx(self, domain: str) -> list[tuple[int, str]]:
-        answers = []
-        for text in await self._ask(domain, "MX"):
-            preference, _, host = text.partition(" ")
-            answers.append((int(preference), host.rstrip(".").lower()))
-        return sorted(answers)
+        return sorted((record.preference, _name(record.exchange)) for record in await self._ask(domain, "MX"))
+
+    async def txt(self, name: str) -> list[bytes]:
+        return [b"".join(record.strings) for record in await self._ask(name, "TXT")]
+
+    async def ptr(self, name: str) -> list[str]:
+        return [_name(record.target) for record in await self._ask(name, "PTR")]
+
+    async def addresses_of(self, host: str, version: int) -> list[str]:
+        return [record.address for record in await self._ask(host, "A" if version == 4 else "AAAA")]
 
     async def addresses(self, host: str) -> list[str]:
-        found = await asyncio.gather(self._ask(host, "AAAA"), self._ask(host, "A"), return_exceptions=True)
+        found = await asyncio.gather(self.addresses_of(host, 6), self.addresses_of(host, 4), return_exceptions=True)
         addresses = [address for answer in found if not isinstance(answer, BaseException) for address in answer]
         if addresses:
             return addresses
@@ -63,7 +81,7 @@ class DnsResolver:
                 raise answer
         return []
 
-    async def _ask(self, name: str, kind: str) -> list[str]:
+    async def _ask(self, name: str, kind: str) -> list[Any]:
         """Everybody who asks the same at the same time waits for one query."""
         key = (name.lower(), kind)
         flight = self._flights.get(key)
@@ -73,11 +91,19 @@ class DnsResolver:
             flight.add_done_callback(lambda _: self._flights.pop(key, None))
         return await asyncio.shield(flight)
 
-    async def _query(self, name: str, kind: str) -> list[str]:
+    async def _query(self, name: str, kind: str) -> list[Rdata]:
         try:
-            answer = await self._resolver.resolve(dns.name.from_text(name), kind, raise_on_no_answer=False)
+            asked = dns.name.from_text(name)
+        except (dns.exception.DNSException, UnicodeError):
+            raise NoSuchName from None  # a label of over 63 octets, say: such a name cannot exist, today or tomorrow
+        try:
+            answer = await self._resolver.resolve(asked, kind, raise_on_no_answer=False)
         except dns.resolver.NXDOMAIN:
             raise NoSuchName from None
         except (dns.exception.DNSException, OSError) as error:
             raise DnsUnavailable from error
-        return [record.to_text() for record in answer.rrset or ()]
+        return list(answer.rrset or ())
+
+
+def _name(name: dns.name.Name) -> str:
+    return name.to_text(omit_final_dot=True).lower() if name != dns.name.root else ""

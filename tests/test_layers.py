@@ -17,6 +17,7 @@ FLOORS = [
     ["relay.metrics"],
     ["relay.maillog"],
     ["relay.dns", "relay.http", "relay.reload", "relay.systemd"],
+    ["relay.authn"],
     ["relay.transmit"],
     ["relay.ledger"],
     ["relay.dsn"],
