@@ -147,6 +147,10 @@ class PolicySettings:
     footer: bool = True
     """Whether messages end with the relay's own lines and links."""
 
+    def requires_authentication(self, domain: str) -> bool:
+        """Whether who writes from an address of `domain` has to be authenticated."""
+        return self.authentication_domains.get(domain, self.authentication) != "observe"
+
 
 @dataclass(frozen=True)
 class Facts:

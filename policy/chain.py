@@ -12,6 +12,7 @@ from policy.case import Case
 from policy.rules import (
     addresses_in_files,
     attachments,
+    authentication,
     authorised,
     blocklist,
     closed,
@@ -33,6 +34,7 @@ ENVELOPE_RULES: Sequence[tuple[str, Rule]] = (
 WRITER_RULES: Sequence[tuple[str, Rule]] = (
     ("structure", structure.check),
     ("loop", loop.check),
+    ("authentication", authentication.check),
     ("authorised", authorised.check),
     ("closed", closed.check),
     ("blocklist", blocklist.check),

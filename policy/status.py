@@ -22,6 +22,12 @@ class Status(Enum):
     NOT_AUTHORISED = (550, "5.7.1")
     OWN_ALIAS = (550, "5.7.1")
     ADDRESS_BLOCKED = (550, "5.7.1")
+    # whether it is they who write, RFC 7372 and RFC 3463
+    NOT_AUTHENTICATED = (550, "5.7.26")  # neither SPF nor DKIM
+    SIGNATURE_BROKEN = (550, "5.7.20")
+    SIGNATURE_TOO_WEAK = (550, "5.7.21")  # RFC 7372 3.1: it passes and is not acceptable
+    ALIAS_NOT_SIGNED = (550, "5.7.21")
+    AUTHENTICATION_UNAVAILABLE = (451, "4.4.3")  # RFC 3463 3.5: a directory server is needed and was not there
     # what stands between the parties
     CLOSED = (550, "5.7.1")
     BLOCKED_BY_OPERATOR = (550, "5.7.1")

@@ -23,12 +23,14 @@ from aliasing.message import Message
 from aliasing.redact import redactor_for
 from aliasing.rewrite import Threads, message_ids, original_id, outgoing_id
 from aliasing.token import OpenedAction, OpenedAlias
-from policy.case import AddressState, Facts, PolicySettings
+from policy.case import AddressState, AuthenticationResults, Case, Facts, PolicySettings
 from policy.chain import WRITER_RULES, Decision, decide
+from policy.rules import authentication
 from policy.rules.attachments import attachments
 from policy.status import Status
 from policy.verdict import PASS, Kind, Reply, Verdict, refuse
-from relay import maillog, texts
+from relay import authn, maillog, texts
+from relay.dns import Resolver
 from relay.dsn.notices import Notices
 from relay.dsn.receive import understand
 from relay.errors import LedgerError, Overtaken, StorageFailed, StorageFull
@@ -60,6 +62,9 @@ class Transaction:
     """What sealed action addresses among the recipients ask for."""
     received_at: datetime
     data: bytes = field(repr=False)
+    helo: str = ""
+    login: str | None = None
+    """Who the client has logged in as (policy.case.login_of)."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,7 @@ class _Judged:
     passage: Passage
     solicited: bool = False
     critical: bool = False
+    authentic: bool = False
     id: str = field(default_factory=new_id)
     evidence: bytes | None = field(default=None, repr=False)
     repeats: str | None = None
@@ -109,18 +115,20 @@ class Acceptor:
     """accept() with what it needs; one instance a process."""
 
     def __init__(self, ledger: Ledger, settings: PolicySettings, runner: Runner, notices: Notices,
-                 examiner: Examiner, clock: Callable[[], datetime], language: str) -> None:
+                 examiner: Examiner, resolver: Resolver, clock: Callable[[], datetime], language: str) -> None:
         self._ledger = ledger
         self._settings = settings
         self._runner = runner
         self._notices = notices
         self._examiner = examiner
+        self._resolver = resolver
         self._clock = clock
         self._language = language
 
-    def reconfigure(self, settings: PolicySettings, notices: Notices, language: str) -> None:
+    def reconfigure(self, settings: PolicySettings, notices: Notices, resolver: Resolver, language: str) -> None:
         """Other settings for what is judged from now on."""
         self._settings = settings
+        self._resolver = resolver
         self._notices = notices
         self._language = language
 
@@ -147,9 +155,10 @@ class Acceptor:
         if letter.message is not None:
             for number in transaction.returns:
                 await self._take_back(number, letter.message, transaction)
-        done = [await self._act(action, letter, transaction) for action in transaction.actions]
+        origin = await self._authenticate(letter, transaction)
+        done = [await self._act(action, letter, transaction, origin) for action in transaction.actions]
         for _ in range(MAX_OVERTAKEN):
-            judged = _one_answer([await self._judge(letter, recipient, transaction)
+            judged = _one_answer([await self._judge(letter, recipient, transaction, origin)
                                   for recipient in transaction.recipients])
             entries = [self._entry(one, letter, transaction) for one in judged]
             with suppress(Overtaken):  # another message changed what the verdict rested on: judge again
@@ -166,15 +175,34 @@ class Acceptor:
                 self._ledger.commit(entries, self._clock(), lease_s=self._runner.lease_for(entries)))
             self._runner.offer([delivery for delivery in deliveries if delivery.attempts])
 
-    async def _judge(self, letter: Letter, recipient: OpenedAlias, transaction: Transaction) -> _Judged:
+    async def _authenticate(self, letter: Letter, transaction: Transaction) -> AuthenticationResults | None:
+        """Asked once for all recipients, whoever the author claims to be: the time it takes must tell no stranger
+        whether they guessed an authorised address. None where no answer could matter."""
+        message, author, client = letter.message, letter.header_from, transaction.client
+        if message is None or author is None or transaction.login is not None:
+            return None
+        if not transaction.recipients and not transaction.actions:
+            return None
+        if client.is_loopback and not self._settings.requires_authentication(author.domain):
+            return None  # development: this machine stands in no SPF record, and nothing hangs on the answer
+        origin = authn.Origin(client, transaction.helo, transaction.reverse_path, author)
+        return await authn.check(message, origin, self._resolver, self._clock(), self._settings.arc_sealers)
+
+    async def _case(self, letter: Letter, facts: Facts, transaction: Transaction,
+                    origin: AuthenticationResults | None, now: datetime) -> Case:
+        return make_case(letter, facts, client=transaction.client, reverse_path=transaction.reverse_path,
+                         settings=self._settings, blocks=await self._ledger.relay_blocks(), now=now, files={},
+                         login=transaction.login, authentication=origin)
+
+    async def _judge(self, letter: Letter, recipient: OpenedAlias, transaction: Transaction,
+                     origin: AuthenticationResults | None) -> _Judged:
         """Facts, rules and, when they pass, the message as its reader will see it."""
         direction = Direction.toward(Side(recipient.role))
         now = self._clock()
         facts = await self._facts(letter, recipient.correspondence, direction, now)
-        case = make_case(letter, facts, client=transaction.client, reverse_path=transaction.reverse_path,
-                         settings=self._settings, blocks=await self._ledger.relay_blocks(), now=now, files={})
+        case = await self._case(letter, facts, transaction, origin, now)
         judged = _Judged(recipient, facts, State.QUEUED, Passage(Decision(PASS, None, ())), case.solicited,
-                         case.critical)
+                         case.critical, authentic=authentication.check(case).passes)
         if letter.message is not None and letter.header_from and _is_own_alias(recipient, facts, letter, transaction):
             return replace(judged, state=State.SELF)
         if letter.message is not None and (letter.automatic or transaction.reverse_path is None):
@@ -209,7 +237,8 @@ class Acceptor:
         return replace(facts, originals=originals, replies_to_buyer=replies_to_buyer,
                        returning=own is not None and await self._ledger.is_ours(facts.correspondence, own))
 
-    async def _act(self, action: OpenedAction, letter: Letter, transaction: Transaction) -> _Done:
+    async def _act(self, action: OpenedAction, letter: Letter, transaction: Transaction,
+                   origin: AuthenticationResults | None) -> _Done:
         """What a sealed action address asks for, if it is its own party who asks, and no machine in their place."""
         side = Side(action.actor)
         facts = await self._ledger.facts(action.correspondence, Direction.toward(side.other), self._clock())
@@ -218,6 +247,10 @@ class Acceptor:
             maillog.action_refused(transaction.trace, action.action)
             return _Done(refuse(Status.NOT_AUTHORISED), self._language)
         language = facts.correspondence.parties[side].language
+        verdict = authentication.check(await self._case(letter, facts, transaction, origin, self._clock()))
+        if not verdict.passes:
+            maillog.action_refused(transaction.trace, action.action)
+            return _Done(verdict, language)
         if not await self._ledger.act(action, self._clock()):
             return _Done(refuse(Status.NO_SUCH_ALIAS), language)
         maillog.action_done(transaction.trace, action.message, action.action, facts.correspondence.parties[side].id)
@@ -231,7 +264,7 @@ class Acceptor:
         original = original_id(message) if message else None
         outgoing = judged.passage.outgoing
         content = outgoing.raw if outgoing else judged.evidence
-        if judged.state is State.AUTO and _is_authorised(facts, letter):
+        if judged.state is State.AUTO and judged.authentic and _is_authorised(facts, letter):
             content = transaction.data
         entry = LedgerEntry(
             id=judged.id, trace=transaction.trace, correspondence=facts.correspondence, direction=facts.direction,

@@ -128,15 +128,6 @@ class Listener(BaseModel):
 Endpoint = Annotated[Listener, BeforeValidator(Listener.parse)]
 
 
-def only_loopback_yet(listeners: Sequence[Listener]) -> None:
-    """Raises ValueError for an MX listener that others than this machine can reach."""
-    outside = [str(listener) for listener in listeners if not listener.is_loopback]
-    if outside:
-        raise ValueError(
-            f"{', '.join(outside)} faces the network, but this version does not yet authenticate who writes; "
-            "listen on 127.0.0.1 or [::1]")
-
-
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -170,12 +161,6 @@ class ListenSection(_Section):
         Listener(host="127.0.0.1", port=2525)]
     proxy_from: list[Network] = []
     metrics: Annotated[Endpoint | None, _unset] = None
-
-    @field_validator("mx")
-    @classmethod
-    def _only_loopback_yet(cls, value: list[Listener]) -> list[Listener]:
-        only_loopback_yet(value)
-        return value
 
 
 class TlsSection(_Section):
@@ -242,7 +227,9 @@ class DnsSection(_Section):
 
 
 class PolicySection(_Section):
-    authentication: Literal["observe"] = "observe"
+    authentication: Annotated[Literal["require", "observe"] | None, _unset] = None
+    authentication_domains: dict[Domain, Literal["require", "observe"]] = {}
+    arc_sealers: list[Domain] = []
     unsolicited: Literal["opt-out", "refuse"] = "opt-out"
     reply_window: Duration = timedelta(days=7)
     order_pattern: str = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
@@ -284,8 +271,13 @@ class PolicySection(_Section):
                              f"1.4 x attachments_max ({int(self.attachments_max * 1.4)})")
         return self
 
-    def settings(self) -> PolicySettings:
+    def settings(self, *, exposed: bool) -> PolicySettings:
+        """`exposed`: others than this machine can reach a listener, so that who writes has to be authenticated unless
+        the operator says otherwise."""
         return PolicySettings(
+            authentication=self.authentication or ("require" if exposed else "observe"),
+            authentication_domains=self.authentication_domains,
+            arc_sealers=frozenset(self.arc_sealers),
             unsolicited=self.unsolicited,
             reply_window=self.reply_window,
             critical_subjects={language: tuple(subjects) for language, subjects in self.critical_subjects.items()},
@@ -354,6 +346,11 @@ class Config(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return env_settings, init_settings
+
+    def policy_settings(self, listeners: Sequence[Listener] = ()) -> PolicySettings:
+        """What rules read. `listeners` are those that there really are, where systemd or others made them."""
+        reachable = any(not one.is_loopback for one in (*self.listen.mx, *listeners))
+        return self.policy.settings(exposed=reachable or bool(self.listen.proxy_from))
 
     @cached_property
     def data_dir(self) -> Path:

@@ -151,6 +151,7 @@ class Daemon:
                  seat: Seat | None = None) -> None:
         self._config = config
         self._sockets = sockets
+        self._listeners = [address_of(sock) for sock in sockets]
         self._clock = clock
         self._steady = steady
         self._seat = seat or Seat()
@@ -210,15 +211,15 @@ class Daemon:
 
     def _make_service(self) -> Service:
         config = self._config
-        settings, max_size = config.policy.settings(), int(config.policy.max_size)
+        settings, max_size = config.policy_settings(self._listeners), int(config.policy.max_size)
         guard = Guard(config.limits, max_size=max_size, clock=time.monotonic, descriptors=raise_file_limit())
         return Service(
             hostname=config.relay.hostname, domains=frozenset(config.relay.domains), max_size=max_size,
             max_recipients=config.policy.max_recipients, language=config.relay.language, tls=_certificate(config),
             keys=self._ledger.keys, ledger=self._ledger, settings=settings, clock=self._clock, guard=guard,
             resolver=self._resolver, proxies=tuple(config.listen.proxy_from),
-            acceptor=Acceptor(self._ledger, settings, self._runner, _notices(config), self._examiner, self._clock,
-                              config.relay.language))
+            acceptor=Acceptor(self._ledger, settings, self._runner, _notices(config), self._examiner, self._resolver,
+                              self._clock, config.relay.language))
 
     async def _helpers(self, stop: asyncio.Event) -> list[Any]:
         """The first process speaks for all, once all listen; the others answer it."""
@@ -280,7 +281,7 @@ class Daemon:
         context = _certificate(config)
         resolver = self._resolver if config.dns == self._config.dns else _resolver(config)
         routes, connect, schedule, notices = _outbound(config, resolver)
-        settings = config.policy.settings()
+        settings = config.policy_settings(self._listeners)
         self._ledger.keys.refresh()
         if self._ledger.keys.problem:  # found by a look before this one
             raise KeyRingFileError(self._ledger.keys.problem)
@@ -292,7 +293,7 @@ class Daemon:
             settings=settings, max_size=int(config.policy.max_size), max_recipients=config.policy.max_recipients,
             language=config.relay.language, tls=context, limits=config.limits, resolver=resolver,
             proxies=tuple(config.listen.proxy_from))
-        self._service.acceptor.reconfigure(settings, notices, config.relay.language)
+        self._service.acceptor.reconfigure(settings, notices, resolver, config.relay.language)
         if self._seat.worker == 0:
             self._health.certificate = config.certificate[0]
         maillog.reloaded(changed, need_restart)

@@ -26,7 +26,7 @@ from aliasing.rewrite import Threads, original_id, transform
 from aliasing.sealed import sealed_inside
 from aliasing.token import Action, OpenedAction, Role
 from policy.automatic import is_automatic
-from policy.case import Case, Facts, PolicySettings, RelayBlocks
+from policy.case import AuthenticationResults, Case, Facts, PolicySettings, RelayBlocks
 from policy.chain import MESSAGE_RULES, Decision, decide
 from policy.files import Findings, examine
 from policy.html import HtmlSettings, clean
@@ -130,15 +130,16 @@ def examine_all(files: list[Attachment], *, scrub: bool) -> dict[str, Findings]:
 
 
 def make_case(letter: Letter, facts: Facts, *, client: IPv4Address | IPv6Address, reverse_path: Address | None,
-              settings: PolicySettings, blocks: RelayBlocks, now: datetime,
-              files: Mapping[str, Findings]) -> Case:
+              settings: PolicySettings, blocks: RelayBlocks, now: datetime, files: Mapping[str, Findings],
+              login: str | None = None, authentication: AuthenticationResults | None = None) -> Case:
     """All that the rules may see of one message for one recipient."""
     to_buyer = facts.direction is Direction.TO_BUYER
     subjects = [text for texts_ in settings.critical_subjects.values() for text in texts_]
     critical = letter.message is not None and to_buyer and is_critical(letter.subject, subjects,
                                                                        settings.subject_markers)
     return Case(client=client, reverse_path=reverse_path, facts=facts, settings=settings, blocks=blocks, now=now,
-                message=letter.message, problem=letter.problem, header_from=letter.header_from,
+                message=letter.message, problem=letter.problem, header_from=letter.header_from, login=login,
+                authentication=authentication,
                 solicited=to_buyer and _is_solicited(facts, settings, now), critical=critical, files=files)
 
 

@@ -9,7 +9,7 @@ from collections.abc import MutableMapping, Sequence
 
 import sdnotify
 
-from relay.config import Listener, only_loopback_yet
+from relay.config import Listener
 from relay.errors import UsageError
 
 FIRST_FD = 3
@@ -52,12 +52,6 @@ def _adopt(fd: int, name: str) -> socket.socket:
     sock.set_inheritable(False)
     # accepted connections inherit it: a reply must not wait for the acknowledgement of the one before
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if name == "mx":
-        try:
-            only_loopback_yet([address_of(sock)])
-        except ValueError as error:
-            sock.close()
-            raise UsageError(f"socket unit: {name}: {error}") from None
     return sock
 
 

@@ -112,7 +112,8 @@ async def _dmarc(resolver: Resolver, walk: dmarc.Walk | None, from_spf: SpfResul
         return DmarcResult(AuthResult.TEMPERROR)
     if walk.record is None:
         return DmarcResult(AuthResult.NONE, "", walk.organizational)
-    passed = any(one.aligned and one.result is AuthResult.PASS for one in (from_spf, *signatures))
+    aligned = [from_spf.result] if from_spf.aligned else []
+    passed = AuthResult.PASS in (*aligned, *(one.result for one in signatures if one.aligned))
     try:
         known = passed or walk.record.domain == author or await dmarc.exists(resolver, author)
     except DnsUnavailable:

@@ -23,7 +23,8 @@ MAX_SETS = 50
 AAR, AMS, SEAL = "arc-authentication-results", "arc-message-signature", "arc-seal"
 _INSTANCE = re.compile(r"[ \t]*i[ \t]*=[ \t]*([0-9]{1,3})[ \t]*;(.*)", re.DOTALL)
 _METHOD = re.compile(r"[ \t]*([a-z][a-z0-9-]*)(?:/1)?[ \t]*=[ \t]*([a-z]+)", re.IGNORECASE)
-_PROPERTY = re.compile(r"(smtp\.mailfrom|smtp\.mfrom|header\.(?:d|i|s))[ \t]*=[ \t]*(\"[^\"]*\"|[^ \t;]+)", re.IGNORECASE)
+_PROPERTY = re.compile(r"(smtp\.mailfrom|smtp\.mfrom|header\.(?:d|i|s))[ \t]*=[ \t]*([^ \t;]+)", re.IGNORECASE)
+_REASON = re.compile(r'reason[ \t]*=[ \t]*"[^"\\();]*"', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -105,14 +106,19 @@ async def _check_seal(sets: Sequence[ArcSet], resolver: Resolver) -> None:
 
 
 def claims(one: ArcSet) -> list[Claim]:
-    """The passes of SPF and DKIM among the results that a sealer recorded."""
-    match = _INSTANCE.fullmatch(_without_comments(one.results.value.decode("utf-8", "replace")))
+    """The passes of SPF and DKIM among the results that a sealer recorded.
+
+    None where anything is quoted or parentheses do not match: a reverse-path such as `"; dkim=pass …"@example.com`,
+    copied there by a careless sealer, must not speak in its name.
+    """
+    text = _plain(one.results.value.decode("utf-8", "replace"))
+    match = _INSTANCE.fullmatch(text) if text is not None else None
     found = []
     for result in match.group(2).split(";")[1:] if match else ():
         method = _METHOD.match(result)
         if method is None or method.group(2).lower() != "pass":
             continue
-        properties = {name.lower(): value.strip('"') for name, value in _PROPERTY.findall(result)}
+        properties = {name.lower(): value for name, value in _PROPERTY.findall(result)}
         kind = method.group(1).lower()
         names = {"spf": ("smtp.mailfrom", "smtp.mfrom"), "dkim": ("header.d", "header.i")}.get(kind, ())
         said = next((properties[name] for name in names if name in properties), "")
@@ -151,11 +157,17 @@ def _by_instance(message: Message, kind: str) -> dict[int, Field]:
     return found
 
 
-def _without_comments(text: str) -> str:
+def _plain(text: str) -> str | None:
+    """The text without comments and reasons; None where its structure is not beyond doubt."""
+    text = _REASON.sub("", text)
+    if '"' in text or "\\" in text:
+        return None
     out, depth = [], 0
     for char in text:
         depth += char == "("
         if not depth:
             out.append(char)
-        depth -= char == ")" and depth > 0
-    return "".join(out)
+        depth -= char == ")"
+        if depth < 0:
+            return None
+    return None if depth else "".join(out)

@@ -1,7 +1,7 @@
 """DKIM of what arrives (RFC 6376, RFC 8301, RFC 8463): each signature, and why it does not count where it does not.
 
-Stricter than the RFC where a stranger could gain by laxness: a signature with l=, or one beside fields of the kinds that
-people see which it does not cover in every instance, is "policy": real perhaps, and no proof of what the message says.
+Stricter than the RFC where a stranger could gain by laxness: a signature with l=, or one beside fields that people see
+and that it does not cover in every instance, is "policy": real perhaps, and no proof of what the message says.
 """
 
 from __future__ import annotations

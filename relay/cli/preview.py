@@ -41,7 +41,7 @@ def preview(files: Sequence[Path], mail_from: str, rcpt_to: str, client: str, ou
     all_pass = True
     with opened_ledger() as (opened, config):
         ledger = SqliteLedger(opened)
-        previewer = Previewer(ledger, opened.keys.ring, config.policy.settings(),
+        previewer = Previewer(ledger, opened.keys.ring, config.policy_settings(),
                               max_size=int(config.policy.max_size), language=config.relay.language)
 
         async def look() -> None:

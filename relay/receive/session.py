@@ -227,7 +227,7 @@ class ReceivingSession(Connection):
         transaction = Transaction(
             trace=new_id(), client=self.client, reverse_path=mail.reverse_path, recipients=tuple(mail.recipients),
             returns=tuple(mail.returns), actions=tuple(mail.actions), received_at=datetime.now(UTC),
-            data=incoming.data())
+            data=incoming.data(), helo=self._helo)
         self.enter(Phase.OURSELVES)
         answer = await self.service.accept(transaction, hold)
         self.enter(Phase.COMMAND)

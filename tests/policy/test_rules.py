@@ -63,7 +63,7 @@ def test_an_ordinary_message_passes_every_rule() -> None:
 
 def test_evaluation_stops_at_the_first_no() -> None:
     decision = chain.decide(case(header_from=None), chain.MESSAGE_RULES)
-    assert decision.rule == "authorised"
+    assert decision.rule == "authentication"
     assert "closed" in decision.not_run
 
 
