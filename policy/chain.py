@@ -31,11 +31,14 @@ Rule = Callable[[Case], Verdict]
 ENVELOPE_RULES: Sequence[tuple[str, Rule]] = (
     ("network", network.check),
 )
+AUTHOR_RULES: Sequence[tuple[str, Rule]] = (
+    ("authentication", authentication.check),
+    ("authorised", authorised.check),
+)
 WRITER_RULES: Sequence[tuple[str, Rule]] = (
     ("structure", structure.check),
     ("loop", loop.check),
-    ("authentication", authentication.check),
-    ("authorised", authorised.check),
+    *AUTHOR_RULES,
     ("closed", closed.check),
     ("blocklist", blocklist.check),
     ("unsolicited", unsolicited.check),

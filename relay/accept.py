@@ -24,7 +24,7 @@ from aliasing.redact import redactor_for
 from aliasing.rewrite import Threads, message_ids, original_id, outgoing_id
 from aliasing.token import OpenedAction, OpenedAlias
 from policy.case import AddressState, AuthenticationResults, Case, Facts, PolicySettings
-from policy.chain import WRITER_RULES, Decision, decide
+from policy.chain import AUTHOR_RULES, WRITER_RULES, Decision, decide
 from policy.rules import authentication
 from policy.rules.attachments import attachments
 from policy.status import Status
@@ -243,14 +243,13 @@ class Acceptor:
         side = Side(action.actor)
         facts = await self._ledger.facts(action.correspondence, Direction.toward(side.other), self._clock())
         by_hand = not letter.automatic and transaction.reverse_path is not None
-        if facts is None or not by_hand or not _is_authorised(facts, letter):
+        verdict = refuse(Status.NOT_AUTHORISED)
+        if facts is not None and by_hand:
+            verdict = decide(await self._case(letter, facts, transaction, origin, self._clock()), AUTHOR_RULES).verdict
+        if facts is None or not verdict.passes:
             maillog.action_refused(transaction.trace, action.action)
-            return _Done(refuse(Status.NOT_AUTHORISED), self._language)
+            return _Done(verdict, self._language)
         language = facts.correspondence.parties[side].language
-        verdict = authentication.check(await self._case(letter, facts, transaction, origin, self._clock()))
-        if not verdict.passes:
-            maillog.action_refused(transaction.trace, action.action)
-            return _Done(verdict, language)
         if not await self._ledger.act(action, self._clock()):
             return _Done(refuse(Status.NO_SUCH_ALIAS), language)
         maillog.action_done(transaction.trace, action.message, action.action, facts.correspondence.parties[side].id)

@@ -76,7 +76,7 @@ async def verify(message: Message, sets: Sequence[ArcSet], resolver: Resolver) -
     if not sets:
         return ArcResult()
     try:
-        signature = dkim.read(sets[-1].message)
+        signature = dkim.read(sets[-1].message, c="relaxed/relaxed")
         if SEAL in signature.names:  # RFC 8617 4.1.2
             raise TagError("h= names seals")
         body_hashes = await dkim.hash_bodies(message, [signature.body])

@@ -75,21 +75,19 @@ async def hash_bodies(message: Message, methods: Iterable[str]) -> dict[str, byt
     return await asyncio.to_thread(work) if len(body) > BIG_BYTES and wanted else work()
 
 
-def read(field: Field, *extra: str) -> Signature:
-    """The signature in `field`, which must have the tags `extra` as well. Raises TagError; Untrusted where no key could
-    make it count."""
+def read(field: Field, *extra: str, c: str = "simple/simple") -> Signature:
+    """The signature in `field`, which must have the tags `extra` as well; `c` is meant where it has no c=. Raises
+    TagError; Untrusted where no key could make it count."""
     found = tags.parse(_value(field))
     tags.required(found, "a", "b", "bh", "d", "h", "s", *extra)
     try:
-        header, body = canonical.methods(found.get("c", "simple/simple"))
+        header, body = canonical.methods(found.get("c", c))
     except ValueError as error:
         raise TagError(str(error)) from None
     if "dns/txt" not in tags.words(found, "q", "dns/txt"):
         raise TagError("q= names no way that there is")
     algorithm = found["a"].lower()
     domain, selector, names = tags.domain(found["d"]), tags.selector(found), tuple(tags.words(found, "h"))
-    if "from" not in names:
-        raise TagError("h= does not name From")
     if algorithm == "rsa-sha1":
         raise Untrusted(AuthResult.POLICY, "it is made with SHA-1")  # RFC 8301 3.1
     if algorithm not in _ALGORITHMS:
@@ -161,6 +159,8 @@ def _read_or_refuse(field: Field) -> Signature | DkimResult:
         found = read(field, "v")
         if found.tags["v"] != "1":
             raise TagError("v= is not 1")
+        if "from" not in found.names:
+            raise TagError("h= does not name From")
     except TagError as error:
         return DkimResult(AuthResult.PERMERROR, domain, reason=str(error))
     except Untrusted as error:

@@ -24,9 +24,14 @@ async def check(client: IPv4Address | IPv6Address, helo: str, reverse_path: Addr
     if not domain:
         return SpfResult()
     sender = f"{reverse_path.local if reverse_path else 'postmaster'}@{domain}"
+    return SpfResult(await evaluate(client, helo, sender, resolver), domain)
+
+
+async def evaluate(client: IPv4Address | IPv6Address, helo: str, sender: str, resolver: Resolver) -> AuthResult:
+    """check_host() (RFC 7208 4). `sender` is an address, or "" for the HELO name's postmaster. Never raises."""
     limits = Limits(max_terms=MAX_TERMS, max_void=MAX_VOID, max_queries=MAX_QUERIES, time_limit=TIME_LIMIT_S)
     found = await Evaluator(_Lookups(resolver), limits).evaluate(str(client), sender, helo)
-    return SpfResult(AuthResult(found.result), domain)
+    return AuthResult(found.result)
 
 
 def _domain(text: str) -> str:

@@ -65,7 +65,7 @@ def number(tags: Mapping[str, str], name: str) -> int | None:
 
 def words(tags: Mapping[str, str], name: str, default: str = "") -> list[str]:
     """A colon-separated list, in lower case, white space removed."""
-    return [word.strip(" \t\r\n").lower() for word in tags.get(name, default).split(":")]
+    return [found for word in tags.get(name, default).split(":") if (found := word.strip(" \t\r\n").lower())]
 
 
 def domain(text: str) -> str:

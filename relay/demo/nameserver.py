@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 
 import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
 Zone = Mapping[tuple[str, str], Sequence[str]]
 """(name, type) -> records in presentation form: {("correo.example", "MX"): ["10 mx.correo.example."]}."""
+MAX_ALIASES = 8
 BROKEN = "SERVFAIL"
 """As the only record of a name and type: the server answers SERVFAIL."""
 
@@ -46,11 +48,16 @@ class NameServer(asyncio.DatagramProtocol):
         name = question.name.to_text(omit_final_dot=True).lower()
         kind = dns.rdatatype.to_text(question.rdtype)
         self.asked.append((name, kind))
+        owner = question.name
+        while (alias := self.zone.get((name, "CNAME"))) and len(response.answer) < MAX_ALIASES:
+            response.answer.append(dns.rrset.from_text_list(owner, 60, "IN", "CNAME", list(alias)))
+            owner = dns.name.from_text(alias[0])
+            name = owner.to_text(omit_final_dot=True).lower()
         records = self.zone.get((name, kind))
         if records == [BROKEN]:
             response.set_rcode(dns.rcode.SERVFAIL)
         elif records:
-            response.answer.append(dns.rrset.from_text_list(question.name, 60, "IN", kind, list(records)))
+            response.answer.append(dns.rrset.from_text_list(owner, 60, "IN", kind, list(records)))
         elif not any(name == known for known, _ in self.zone):
             response.set_rcode(dns.rcode.NXDOMAIN)
         if self._transport is not None:
