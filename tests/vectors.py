@@ -49,7 +49,7 @@ def spf_zone(data: Mapping[str, Iterable[Any]]) -> dict[tuple[str, str], list[st
     """The zonedata of an SPF suite: type SPF stands for TXT where a name has none; TIMEOUT for no usable answer."""
     zone: dict[tuple[str, str], list[str]] = {}
     for name, records in data.items():
-        name = dns.name.from_text(name).to_text(omit_final_dot=True).lower()
+        owner = dns.name.from_text(name).to_text(omit_final_dot=True).lower()
         own: dict[str, list[str]] = {}
         silent = False
         for record in records:
@@ -66,10 +66,10 @@ def spf_zone(data: Mapping[str, Iterable[Any]]) -> dict[tuple[str, str], list[st
         own.pop("SPF", None)
         for kind, values in own.items():
             if values:
-                zone[name, kind] = values
-        zone.setdefault((name, "TYPE65280"), [])  # so that the name exists
+                zone[owner, kind] = values
+        zone.setdefault((owner, "TYPE65280"), [])  # so that the name exists
         for kind in ("TXT", "A", "AAAA", "MX", "PTR") if silent else ():
-            zone.setdefault((name, kind), [BROKEN])
+            zone.setdefault((owner, kind), [BROKEN])
     return zone
 
 

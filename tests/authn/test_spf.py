@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 import vectors
 
-from aliasing.address import Address
-from policy.case import AuthResult
 from relay.authn import spf
 from relay.demo.nameserver import NameServer
 from relay.dns import DnsResolver
