@@ -66,6 +66,19 @@ def test_the_environment_is_stronger_than_the_file(tmp_path: Path, monkeypatch: 
     assert loaded.outbound.warn_after == timedelta(hours=1)
 
 
+@pytest.mark.parametrize(("text", "expected"), [
+    ("", "observe"), ('listen = { mx = ["127.0.0.1:25", "[::1]:25"] }', "observe"),
+    ('listen = { mx = ["127.0.0.1:25", "192.0.2.1:25"] }', "require"), ('listen = { mx = "[::]:25" }', "require"),
+    ('listen = { proxy_from = ["127.0.0.1/32"] }', "require"),
+    ('listen = { mx = "0.0.0.0:25" }\npolicy = { authentication = "observe" }', "observe"),
+    ('policy = { authentication = "require" }', "require"),
+])
+def test_who_writes_must_be_authenticated_where_others_can_reach_us(text: str, expected: str, tmp_path: Path) -> None:
+    path = tmp_path / "tradepost.toml"
+    path.write_text(text)
+    assert config.load(path).policy_settings().authentication == expected
+
+
 def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
     path = tmp_path / "tradepost.toml"
     path.write_text('[ledger]\nurl = "sqlite:///deep/ledger.db"\n')

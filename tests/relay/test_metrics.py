@@ -235,8 +235,9 @@ def test_variables_for_another_process_are_not_ours() -> None:
 
 
 def test_an_outside_socket_needs_authentication_like_any_listener() -> None:
-    with socket.create_server(("0.0.0.0", 0)) as sock, pytest.raises(UsageError, match="authenticate"):
-        systemd._adopt(os.dup(sock.fileno()), "mx")
+    with socket.create_server(("0.0.0.0", 0)) as sock, systemd._adopt(os.dup(sock.fileno()), "mx") as adopted:
+        assert Config().policy_settings().authentication == "observe"
+        assert Config().policy_settings([systemd.address_of(adopted)]).authentication == "require"
 
 
 def test_accepted_connections_do_not_wait_for_acknowledgements() -> None:
