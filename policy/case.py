@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from aliasing.address import Address
 from aliasing.correspondence import Correspondence, Direction, Party
 from aliasing.message import Message, MessageError
+from aliasing.token import OpenedAction
 from policy.files.findings import Findings
 
 
@@ -211,6 +212,8 @@ class Case:
     """Why `message` is None after DATA: the bytes could not be read as one message."""
     header_from: Address | None = None
     """The one address in the one From field; None when there is no such thing."""
+    action: OpenedAction | None = None
+    """What was asked for, where the message came to a sealed action address instead of the alias."""
     login: str | None = None
     """login_of() the party whose login the client gave; None for anybody else."""
     authentication: AuthenticationResults | None = None

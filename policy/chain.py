@@ -31,14 +31,11 @@ Rule = Callable[[Case], Verdict]
 ENVELOPE_RULES: Sequence[tuple[str, Rule]] = (
     ("network", network.check),
 )
-AUTHOR_RULES: Sequence[tuple[str, Rule]] = (
-    ("authentication", authentication.check),
-    ("authorised", authorised.check),
-)
 WRITER_RULES: Sequence[tuple[str, Rule]] = (
     ("structure", structure.check),
     ("loop", loop.check),
-    *AUTHOR_RULES,
+    ("authentication", authentication.check),
+    ("authorised", authorised.check),
     ("closed", closed.check),
     ("blocklist", blocklist.check),
     ("unsolicited", unsolicited.check),

@@ -24,7 +24,7 @@ from aliasing.redact import redactor_for
 from aliasing.rewrite import Threads, message_ids, original_id, outgoing_id
 from aliasing.token import OpenedAction, OpenedAlias
 from policy.case import AddressState, AuthenticationResults, Case, Facts, PolicySettings
-from policy.chain import AUTHOR_RULES, WRITER_RULES, Decision, decide
+from policy.chain import WRITER_RULES, Decision, decide
 from policy.rules import authentication
 from policy.rules.attachments import attachments
 from policy.status import Status
@@ -245,7 +245,12 @@ class Acceptor:
         by_hand = not letter.automatic and transaction.reverse_path is not None
         verdict = refuse(Status.NOT_AUTHORISED)
         if facts is not None and by_hand:
-            verdict = decide(await self._case(letter, facts, transaction, origin, self._clock()), AUTHOR_RULES).verdict
+            case = await self._case(letter, facts, transaction, origin, self._clock())
+            judged = authentication.check(replace(case, action=action))
+            if not judged.passes:  # asked first, or the answer would tell strangers who may
+                verdict = judged
+            elif _is_authorised(facts, letter):
+                verdict = PASS
         if facts is None or not verdict.passes:
             maillog.action_refused(transaction.trace, action.action)
             return _Done(verdict, self._language)

@@ -113,6 +113,7 @@ def zone() -> dict[tuple[str, str], list[str]]:
         "try._domainkey.tienda.example": key_record(rsa(), "v=DKIM1; k=rsa; t=y"),
         "web._domainkey.tienda.example": key_record(rsa(), "v=DKIM1; k=rsa; s=web"),
         "s1._domainkey.news.tienda.example": good,
+        "s1._domainkey.correo.example": good,
         "extra.example": f"v=spf1 ip4:{STRANGER} -all",
         "s1._domainkey.extra.example": good,
         "tienda.example.extra.example": f"v=spf1 ip4:{STRANGER} -all",

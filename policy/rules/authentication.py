@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from aliasing.address import Address
 from aliasing.token import OpenedAlias, Role, open_alias
 from policy.case import AuthenticationResults, AuthResult, Case, login_of
 from policy.recipients import addresses
@@ -78,15 +79,22 @@ def _by_sealer(case: Case, results: AuthenticationResults) -> bool:
 
 
 def _names_alias(case: Case, signed: Collection[str]) -> bool:
-    """Whether a To or Cc among the fields `signed` names the alias that this message came to."""
+    """Whether a To or Cc among the fields `signed` names the alias, or the action address, that this message came to."""
     message = case.message
     if message is None:
         return False
     correspondence = case.facts.correspondence
-    wanted = OpenedAlias(Role(case.facts.direction.reader), correspondence.number)
-    return any(address.domain == correspondence.domain and open_alias(correspondence.ring, address) == wanted
+    return any(address.domain == correspondence.domain and _is_here(case, address)
                for field in message.fields if field.name in ("to", "cc") and field.name in signed
                for address in addresses(field))
+
+
+def _is_here(case: Case, address: Address) -> bool:
+    correspondence = case.facts.correspondence
+    if case.action is not None:
+        return correspondence.ring.open_action(address.domain, address.local) == case.action
+    return open_alias(correspondence.ring, address) == OpenedAlias(
+        Role(case.facts.direction.reader), correspondence.number)
 
 
 def describe(results: AuthenticationResults) -> str:

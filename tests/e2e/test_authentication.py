@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 
 import senders
-from support import SELLER, Relay, message
+from support import BUYER, SELLER, Relay, message
 
 from relay.demo.nameserver import BROKEN, NameServer
 from relay.demo.outside import OutsideServer
@@ -68,8 +69,6 @@ async def test_a_dns_that_does_not_answer_is_for_later(
 
 async def test_a_forged_letter_to_a_sealed_action_does_nothing(
         start_relay: Start, nameserver: NameServer, outside: OutsideServer) -> None:
-    import re
-
     relay = await required(start_relay, nameserver, outside)
     alias = relay.order()["buyer"]["alias"]
     real = senders.signed(message(SELLER, alias, "Su pedido"), {"sign": "tienda.example"})
@@ -78,10 +77,11 @@ async def test_a_forged_letter_to_a_sealed_action_does_nothing(
     found = re.search(rb"(?m)^List-Unsubscribe: <mailto:([^?>]+)", arrived.raw)
     assert found
     action = found.group(1).decode()
-    from support import BUYER
-    assert (await relay.send(BUYER, action, message(BUYER, action)))[0] == 550
-    nameserver.zone["correo.example", "TXT"] = ['"v=spf1 ip4:127.0.0.1 -all"']
-    assert (await relay.send(BUYER, action, message(BUYER, action)))[0] == 250
+    asked = message(BUYER, action)
+    assert "[NOT_AUTHENTICATED]" in (await relay.send(BUYER, action, asked))[1]
+    elsewhere = senders.signed(message(BUYER, alias), {"sign": "correo.example"})
+    assert "[ALIAS_NOT_SIGNED]" in (await relay.send(BUYER, action, elsewhere))[1]
+    assert (await relay.send(BUYER, action, senders.signed(asked, {"sign": "correo.example"})))[0] == 250
 
 
 async def test_loopback_that_only_observes_asks_nobody(

@@ -19,7 +19,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from relay import http, log, maillog, metrics, reload, systemd
 from relay.config import Config
-from relay.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/operations.md").read_text()
