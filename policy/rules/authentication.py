@@ -79,7 +79,7 @@ def _by_sealer(case: Case, results: AuthenticationResults) -> bool:
 
 
 def _names_alias(case: Case, signed: Collection[str]) -> bool:
-    """Whether a To or Cc among the fields `signed` names the alias, or the action address, that this message came to."""
+    """Whether a To or Cc among the fields `signed` names the alias (or action address) that this message came to."""
     message = case.message
     if message is None:
         return False
