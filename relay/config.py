@@ -161,6 +161,7 @@ class ListenSection(_Section):
         Listener(host="127.0.0.1", port=2525)]
     proxy_from: list[Network] = []
     metrics: Annotated[Endpoint | None, _unset] = None
+    http: Annotated[Endpoint | None, _unset] = None
 
 
 class TlsSection(_Section):
@@ -224,6 +225,42 @@ class OutboundSection(_Section):
 class DnsSection(_Section):
     resolvers: list[Endpoint] = []
     timeout: Duration = timedelta(seconds=10)
+
+
+class ZoneSection(_Section):
+    """What `tradepost dns` prints and verifies that the rest of the configuration does not say."""
+
+    mx: list[Domain] = []
+    outgoing: list[str] = []
+    reports: str = ""
+    mta_sts: Literal["enforce", "testing", "none"] = "testing"
+    imap: str = ""
+
+    @field_validator("outgoing")
+    @classmethod
+    def _outgoing(cls, value: list[str]) -> list[str]:
+        for one in value:
+            try:
+                ipaddress.ip_network(one)
+            except ValueError:
+                _domain(one)
+        return value
+
+    @field_validator("reports")
+    @classmethod
+    def _reports(cls, value: str) -> str:
+        try:
+            return str(Address.parse(value)) if value else ""
+        except AddressError:
+            raise ValueError(f"{value!r} is no address; write it like postmaster@example.com") from None
+
+    @field_validator("imap")
+    @classmethod
+    def _imap(cls, value: str) -> str:
+        host, _, port = value.partition(":")
+        if value and not (port.isdecimal() and 0 < int(port) < 65536):
+            raise ValueError(f'{value!r} is no server; write it like "imap.example.com:993"')
+        return f"{_domain(host)}:{port}" if value else ""
 
 
 class PolicySection(_Section):
@@ -335,6 +372,7 @@ class Config(BaseSettings):
     ledger: LedgerSection = LedgerSection()
     outbound: OutboundSection = OutboundSection()
     dns: DnsSection = DnsSection()
+    zone: ZoneSection = ZoneSection()
     policy: PolicySection = PolicySection()
     limits: LimitsSection = LimitsSection()
     log: LogSection = LogSection()

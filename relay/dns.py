@@ -46,6 +46,13 @@ class Resolver(Protocol):
     async def ptr(self, name: str) -> list[str]:
         """What a name such as `2.0.0.127.in-addr.arpa` points to; empty when it does not. Raises as addresses()."""
         ...
+    async def srv(self, name: str) -> list[tuple[int, int, int, str]]:
+        """(priority, weight, port, host) in order (RFC 2782); host "" means "not here". Raises as addresses()."""
+        ...
+
+    async def cname(self, name: str) -> str:
+        """What the name is an alias of (RFC 2181 10.1), "" when it is none. Raises as addresses()."""
+        ...
 
 
 class DnsResolver:
@@ -67,6 +74,13 @@ class DnsResolver:
 
     async def ptr(self, name: str) -> list[str]:
         return [_name(record.target) for record in await self._ask(name, "PTR")]
+
+    async def srv(self, name: str) -> list[tuple[int, int, int, str]]:
+        return sorted((record.priority, record.weight, record.port, _name(record.target))
+                      for record in await self._ask(name, "SRV"))
+
+    async def cname(self, name: str) -> str:
+        return next((_name(record.target) for record in await self._ask(name, "CNAME")), "")
 
     async def addresses_of(self, host: str, version: int) -> list[str]:
         return [record.address for record in await self._ask(host, "A" if version == 4 else "AAAA")]

@@ -8,15 +8,15 @@ from pathlib import Path
 import click
 import pytest
 
-from relay.cli import address, backup, block, daemon, key, messages, order, preview, queue, tradepost
 from relay.config import LimitsSection
+from relay.cli import address, backup, block, daemon, key, messages, order, preview, queue, tradepost, zone
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CHANGELOG.md"]
 
 
 def commands() -> set[str]:
-    for module in (daemon, order, address, block, messages, preview, queue, key, backup):
+    for module in (daemon, order, address, block, messages, preview, queue, key, backup, zone):
         module.add_to(tradepost)
     found = set()
     for name, command in tradepost.commands.items():

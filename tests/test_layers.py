@@ -19,6 +19,8 @@ FLOORS = [
     ["relay.dns", "relay.http", "relay.reload", "relay.systemd"],
     ["relay.authn"],
     ["relay.transmit"],
+    ["relay.zone"],
+    ["relay.public"],
     ["relay.ledger"],
     ["relay.dsn"],
     ["relay.queue"],
@@ -32,6 +34,7 @@ FLOORS = [
     ["relay.peers"],
     ["relay.health"],
     ["relay.main"],
+    ["relay.doctor"],
     ["relay.demo"],
     ["relay.cli"],
 ]

@@ -21,9 +21,9 @@ def tradepost() -> None:
 
 def main() -> None:
     """The installed command. Every error of ours is one line on standard error, never a traceback."""
-    from relay.cli import address, backup, block, daemon, key, messages, order, preview, queue
+    from relay.cli import address, backup, block, daemon, key, messages, order, preview, queue, zone
 
-    for module in (daemon, order, address, block, messages, preview, queue, key, backup):
+    for module in (daemon, order, address, block, messages, preview, queue, key, backup, zone):
         module.add_to(tradepost)
     try:
         # without standalone mode click hands an exit status back as the return value

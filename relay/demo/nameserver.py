@@ -14,9 +14,9 @@ import dns.rrset
 
 Zone = Mapping[tuple[str, str], Sequence[str]]
 """(name, type) -> records in presentation form: {("correo.example", "MX"): ["10 mx.correo.example."]}."""
-MAX_ALIASES = 8
 BROKEN = "SERVFAIL"
 """As the only record of a name and type: the server answers SERVFAIL."""
+MAX_ALIASES = 8
 
 
 class NameServer(asyncio.DatagramProtocol):
@@ -48,17 +48,24 @@ class NameServer(asyncio.DatagramProtocol):
         name = question.name.to_text(omit_final_dot=True).lower()
         kind = dns.rdatatype.to_text(question.rdtype)
         self.asked.append((name, kind))
-        owner = question.name
-        while (alias := self.zone.get((name, "CNAME"))) and len(response.answer) < MAX_ALIASES:
-            response.answer.append(dns.rrset.from_text_list(owner, 60, "IN", "CNAME", list(alias)))
-            owner = dns.name.from_text(alias[0])
-            name = owner.to_text(omit_final_dot=True).lower()
-        records = self.zone.get((name, kind))
-        if records == [BROKEN]:
-            response.set_rcode(dns.rcode.SERVFAIL)
-        elif records:
-            response.answer.append(dns.rrset.from_text_list(owner, 60, "IN", kind, list(records)))
-        elif not any(name == known for known, _ in self.zone):
-            response.set_rcode(dns.rcode.NXDOMAIN)
+        self._fill(response, name, kind)
         if self._transport is not None:
             self._transport.sendto(response.to_wire(), addr)
+
+    def _fill(self, response: dns.message.Message, name: str, kind: str) -> None:
+        """The answer for one name; an alias is followed (RFC 1034 3.6.2)."""
+        for _ in range(MAX_ALIASES):
+            records = self.zone.get((name, kind))
+            alias = self.zone.get((name, "CNAME"))
+            if records == [BROKEN] or alias == [BROKEN]:
+                response.set_rcode(dns.rcode.SERVFAIL)
+                return
+            if not records and not alias and not any(name == known for known, _ in self.zone):
+                response.set_rcode(dns.rcode.NXDOMAIN)
+                return
+            owner, found = dns.name.from_text(name), "CNAME" if alias and not records else kind
+            if records or alias:
+                response.answer.append(dns.rrset.from_text_list(owner, 60, "IN", found, list(records or alias or ())))
+            if records or not alias:
+                return
+            name = alias[0].rstrip(".").lower()

@@ -1,0 +1,82 @@
+"""dns, doctor: what an administrator looks at before and after."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from relay.cli.common import Command, json_option, load_config
+
+if TYPE_CHECKING:
+    from relay.config import Config
+    from relay.zone.finding import Finding
+    from relay.zone.plan import Dkim, Plan
+
+_COLOURS = {"right": "green", "warning": "yellow", "unknown": "yellow", "wrong": "red"}
+
+
+@click.command("dns", cls=Command)
+@click.option("--verify", is_flag=True, help="Look all of it up, knock at the MX, and say what is wrong; exit 1 then.")
+@json_option
+def dns(verify: bool, as_json: bool) -> None:
+    """The zone records to publish for every relay domain, in BIND's syntax; with --verify, whether they are there."""
+    from relay.zone.plan import plan_of
+
+    config = load_config()
+    plan = plan_of(config, _dkim(config))
+    if verify:
+        _verify(config, plan, as_json)
+        return
+    from relay.zone.records import TTL_S, bind, files, records
+
+    if not as_json:
+        click.echo("\n".join(bind(records(plan), files(plan))).lstrip())
+        return
+    for record in records(plan):
+        if record.kind:
+            click.echo(json.dumps({"domain": record.domain, "name": record.name, "type": record.kind, "ttl": TTL_S,
+                                   "value": record.value, "purpose": record.purpose}, ensure_ascii=False))
+    for file in files(plan):
+        click.echo(json.dumps({"domain": file.domain, "name": file.url, "type": "file", "value": file.text,
+                               "purpose": file.purpose}, ensure_ascii=False))
+
+
+def _dkim(config: Config) -> Dkim:
+    """Where the signing keys' records come from."""
+    from relay.zone.plan import no_dkim
+
+    return no_dkim  # partial(relay.sign.dkim_records, <the ring of config.key_ring>) once mail is signed
+
+
+def _verify(config: Config, plan: Plan, as_json: bool) -> None:
+    import asyncio
+
+    from relay.zone.finding import Level
+    from relay.zone.verify import surroundings, verify
+
+    found = asyncio.run(verify(plan, surroundings(config)))
+    for finding in found:
+        show_finding(finding, as_json)
+    wrong = sum(one.level in (Level.WRONG, Level.UNKNOWN) for one in found)
+    if not as_json:
+        click.echo(f"\n{wrong} of {len(found)} wrong or not known" if wrong else f"\nall {len(found)} in order")
+    if wrong:
+        click.get_current_context().exit(1)
+
+
+def show_finding(finding: Finding, as_json: bool) -> None:
+    """One JSON line; or what was found and, under it, what to do."""
+    if as_json:
+        click.echo(json.dumps(finding.as_json(), ensure_ascii=False))
+        return
+    fault = f"{finding.fault}: " if finding.fault else ""
+    click.echo(click.style(f"{finding.level.value:8}", fg=_COLOURS[finding.level.value])
+               + f" {finding.about}: {fault}{finding.what}")
+    if finding.mend:
+        click.echo(f"{'':9}-> {finding.mend}")
+
+
+def add_to(group: click.Group) -> None:
+    group.add_command(dns)
