@@ -60,7 +60,7 @@ def files(plan: Plan) -> Iterator[File]:
 def _mail(plan: Plan, domain: str) -> Iterator[Record]:
     for host in plan.mx:
         yield Record(domain, domain, "MX", f"10 {host}.", "where mail to the aliases is delivered")
-    yield Record(domain, domain, "TXT", plan.spf(domain), "SPF: from where mail of this domain leaves, and nowhere else")
+    yield Record(domain, domain, "TXT", plan.spf(domain), "SPF: where mail of this domain comes from, and nowhere else")
     keys = plan.dkim(domain)
     for name, text in keys:
         yield Record(domain, name, "TXT", text, "DKIM: the public key by which receivers check our signatures")
@@ -69,7 +69,7 @@ def _mail(plan: Plan, domain: str) -> Iterator[Record]:
     if plan.reports_reach_us:
         yield Record(domain, domain, "", "", NO_REPORTS)
     yield Record(domain, f"_dmarc.{domain}", "TXT", plan.dmarc(),
-                 "DMARC: mail in this domain's name that passes neither SPF nor DKIM is to be refused; who gets reports")
+                 "DMARC: mail in this domain's name that passes neither SPF nor DKIM is to be refused; reports")
     if elsewhere := plan.reports_elsewhere(domain):
         yield Record(domain, elsewhere, "TXT", "v=DMARC1",
                      "goes into the other zone: it agrees to get this domain's reports")
@@ -78,7 +78,7 @@ def _mail(plan: Plan, domain: str) -> Iterator[Record]:
 def _policies(plan: Plan, domain: str) -> Iterator[Record]:
     yield Record(domain, f"_{MTA_STS}.{domain}", "TXT", f"v=STSv1; id={plan.policy_id}",
                  "MTA-STS: there is a policy that TLS is needed to reach us; the id changes with it")
-    yield Record(domain, f"{MTA_STS}.{domain}", "CNAME", f"{plan.hostname}.", "MTA-STS: the host that serves the policy")
+    yield Record(domain, f"{MTA_STS}.{domain}", "CNAME", f"{plan.hostname}.", "MTA-STS: the host with the policy")
     yield Record(domain, f"_smtp._tls.{domain}", "TXT", plan.tls_reports(),
                  "TLS-RPT: who is told when others could not reach us with TLS")
 
@@ -87,9 +87,10 @@ def _clients(plan: Plan, domain: str) -> Iterator[Record]:
     for prefix, (port, host) in plan.services().items():
         what = "reading" if "imap" in prefix else "sending"
         yield Record(domain, f"{prefix}.{domain}", "SRV", f"0 1 {port} {host}.", f"mail clients: the server for {what}")
-    yield Record(domain, f"{AUTOCONFIG}.{domain}", "CNAME", f"{plan.hostname}.", "Thunderbird asks here for its settings")
-    yield Record(domain, f"{AUTODISCOVER}.{domain}", "CNAME", f"{plan.hostname}.", "Outlook asks here for its settings")
-    yield Record(domain, f"_autodiscover._tcp.{domain}", "SRV", f"0 0 443 {plan.hostname}.", "the same, for some Outlooks")
+    yield Record(domain, f"{AUTOCONFIG}.{domain}", "CNAME", f"{plan.hostname}.", "Thunderbird asks here for settings")
+    yield Record(domain, f"{AUTODISCOVER}.{domain}", "CNAME", f"{plan.hostname}.", "Outlook asks here for settings")
+    yield Record(domain, f"_autodiscover._tcp.{domain}", "SRV", f"0 0 443 {plan.hostname}.",
+                 "the same for some Outlooks")
 
 
 def bind(found: Iterable[Record], served: Iterable[File]) -> Iterator[str]:

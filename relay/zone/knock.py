@@ -1,0 +1,151 @@
+"""Knocking at doors as a stranger would: port 25 with STARTTLS, and a page over HTTPS. Sockets in threads."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import smtplib
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+
+KNOCK_S = 10.0
+PAGE_OCTETS = 64 * 1024
+"""What may be read of a policy (RFC 8461 3.2)."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What a server showed. `distrust` is why its chain is not believed, "" when it is."""
+
+    names: Sequence[str]
+    begins: datetime
+    ends: datetime
+    distrust: str
+
+    def covers(self, host: str) -> bool:
+        """RFC 6125 6.4.3: a wildcard stands for the whole leftmost label."""
+        return any(name == host or (name.startswith("*.") and name[2:] == host.partition(".")[2])
+                   for name in self.names)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Of a mail server. `error` is what kept it from being asked further: `refused`, `silent`, `unreachable`, or what
+    it said at `at` = greeting, EHLO or STARTTLS."""
+
+    greeting: str = ""
+    at: str = ""
+    error: str = ""
+    has_starttls: bool = False
+    certificate: Certificate | None = None
+
+
+@dataclass(frozen=True)
+class Fetched:
+    status: int = 0
+    body: bytes = b""
+    error: str = ""
+    is_certificate: bool = False
+
+
+@dataclass(frozen=True)
+class Knocker:
+    """`trust` makes a context that verifies as others would."""
+
+    helo: str
+    smtp_port: int = 25
+    https_port: int = 443
+    trust: Callable[[], ssl.SSLContext] = ssl.create_default_context
+    timeout_s: float = KNOCK_S
+
+    async def mail(self, host: str, address: str) -> Answer:
+        """What a server says on port 25, up to its certificate; then QUIT."""
+        return await asyncio.to_thread(self._mail, host, address)
+
+    async def fetch(self, host: str, addresses: Sequence[str], path: str) -> Fetched:
+        """A page over HTTPS from the first address that answers; redirects are not followed."""
+        fetched = Fetched(error="no address")
+        for address in addresses:
+            fetched = await asyncio.to_thread(self._fetch, host, address, path)
+            if not fetched.error:
+                break
+        return fetched
+
+    # -- in a thread -----------------------------------------------------------------------------------------
+
+    def _mail(self, host: str, address: str) -> Answer:
+        context = self.trust()
+        context.check_hostname = False  # names are looked at one by one
+        answer, distrust = self._dialogue(host, address, context)
+        if not distrust:
+            return answer
+        blind = ssl.create_default_context()
+        blind.check_hostname, blind.verify_mode = False, ssl.CERT_NONE
+        return self._dialogue(host, address, blind, distrust)[0]
+
+    def _dialogue(self, host: str, address: str, context: ssl.SSLContext, distrust: str = "") -> tuple[Answer, str]:
+        client = smtplib.SMTP(timeout=self.timeout_s, local_hostname=self.helo)
+        client._host = host  # type: ignore[attr-defined]  # the name for SNI; connect() is given an address
+        greeting, at, offered = "", "connect", False
+        try:
+            code, said = client.connect(address, self.smtp_port)
+            greeting, at = said.decode("utf-8", "replace"), "greeting"
+            if code != 220:
+                return Answer(greeting, at, f"{code} {greeting}"), ""
+            at = "EHLO"
+            client.ehlo_or_helo_if_needed()
+            offered = client.has_extn("starttls")
+            if not offered:
+                return Answer(greeting), ""
+            at = "STARTTLS"
+            client.starttls(context=context)
+            assert isinstance(client.sock, ssl.SSLSocket)
+            shown = client.sock.getpeercert(binary_form=True)
+            return Answer(greeting, has_starttls=True, certificate=_certificate(shown or b"", distrust)), ""
+        except ssl.SSLCertVerificationError as error:
+            return Answer(greeting, at, str(error), offered), error.verify_message or "not trusted"
+        except (OSError, smtplib.SMTPException, ValueError) as error:
+            return Answer(greeting, at, _why(error), offered), ""
+        finally:
+            with suppress(OSError, smtplib.SMTPException):
+                client.quit()
+            client.close()
+
+    def _fetch(self, host: str, address: str, path: str) -> Fetched:
+        try:
+            with (socket.create_connection((address, self.https_port), self.timeout_s) as plain,
+                  self.trust().wrap_socket(plain, server_hostname=host) as sock):
+                connection = http.client.HTTPConnection(host, timeout=self.timeout_s)
+                connection.sock = sock
+                connection.request("GET", path, headers={"Connection": "close"})
+                response = connection.getresponse()
+                return Fetched(response.status, response.read(PAGE_OCTETS))
+        except ssl.SSLCertVerificationError as error:
+            return Fetched(error=error.verify_message or str(error), is_certificate=True)
+        except (OSError, http.client.HTTPException) as error:
+            return Fetched(error=_why(error))
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "refused"
+    if isinstance(error, TimeoutError) or "timed out" in str(error):  # smtplib says it in words only
+        return "silent"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+
+
+def _certificate(octets: bytes, distrust: str) -> Certificate:
+    parsed = x509.load_der_x509_certificate(octets)
+    try:
+        names = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(
+            x509.DNSName)
+    except x509.ExtensionNotFound:
+        names = []
+    return Certificate([name.lower() for name in names], parsed.not_valid_before_utc, parsed.not_valid_after_utc,
+                       distrust)

@@ -1,0 +1,160 @@
+"""What the domain says about its mail: DKIM keys, DMARC, TLS reports, MTA-STS."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+from relay.zone.asked import Asked, tags
+from relay.zone.finding import Finding, right, shown, warning, wrong
+from relay.zone.knock import Knocker
+from relay.zone.plan import MTA_STS, Plan
+from relay.zone.records import NO_KEY
+
+
+async def dkim(plan: Plan, asked: Asked, domain: str) -> list[Finding]:
+    """Each of our keys (RFC 6376 3.6.1)."""
+    keys = plan.dkim(domain)
+    if not keys:
+        return [warning(domain, "dkim-no-key", "mail of this domain is not signed", NO_KEY)]
+    return [await _dkim_key(asked, name, text) for name, text in keys]
+
+
+async def _dkim_key(asked: Asked, name: str, wanted: str) -> Finding:
+    found, mend = await asked.texts(name), "publish it as `tradepost dns` prints it"
+    if not found:
+        return wrong(name, "dkim-missing", "the DKIM key is not published: our signatures count as broken", mend)
+    if len(found) > 1:
+        return wrong(name, "dkim-several", f"{len(found)} TXT records, where there must be one (RFC 6376 3.6.2.2)",
+                     f"leave one: {mend}")
+    have, want = tags(found[0]), tags(wanted) or {}
+    if have is None or "p" not in have or have.get("v", "DKIM1") != "DKIM1" or not _is_base64(have["p"]):
+        return wrong(name, "dkim-syntax", f"no DKIM key: {shown(found[0], 80)}", mend)
+    if not have["p"]:
+        return wrong(name, "dkim-revoked", "an empty p=: the key is published as revoked", mend)
+    if _bare(have["p"]) != _bare(want.get("p", "")) or have.get("k", "rsa") != want.get("k", "rsa"):
+        return wrong(name, "dkim-other-key", "another key than the one we sign with", mend)
+    if "y" in have.get("t", "").replace(" ", "").split(":"):
+        return warning(name, "dkim-testing", "t=y says that we only test: receivers may ignore the key", mend)
+    return right(name, "DKIM key")
+
+
+async def dmarc(plan: Plan, asked: Asked, domain: str) -> list[Finding]:
+    """The domain's own DMARC record (RFC 9989 4.7)."""
+    name, mend = f"_dmarc.{domain}", f'publish _dmarc.{domain}. TXT "{plan.dmarc()}"'
+    found = await asked.texts(name, "v=dmarc")
+    if not found:
+        return [wrong(name, "dmarc-missing", "no DMARC record: anybody may write in this domain's name", mend)]
+    if len(found) > 1:
+        return [wrong(name, "dmarc-several", f"{len(found)} DMARC records: all are ignored", f"leave one: {mend}")]
+    have = tags(found[0])
+    if (have is None or not re.match(r"v\s*=\s*DMARC1\s*;", found[0])
+            or have.get("p", "").lower() not in ("none", "quarantine", "reject")):
+        return [wrong(name, "dmarc-syntax", f"no valid DMARC record: {shown(found[0], 80)}", mend)]
+    if have["p"].lower() == "none":
+        return [wrong(name, "dmarc-none", "p=none: forged mail in this domain's name is delivered all the same", mend)]
+    said = []
+    if have["p"].lower() == "quarantine":
+        said.append(warning(name, "dmarc-quarantine", "p=quarantine: forged mail goes to the spam folder only", mend))
+    if have.get("t") == "y" or have.get("pct", "100") != "100":
+        said.append(warning(name, "dmarc-partly", "t=y or pct=: receivers need not follow the policy", mend))
+    if "rua" not in have:
+        said.append(warning(name, "dmarc-no-reports", "no rua=: nobody gets reports", mend))
+    elif await _is_refused(plan, asked, domain, have["rua"]):
+        said.append(warning(name, "dmarc-reports-refused", f"{plan.reports} has not agreed to get reports of {domain}",
+                            f'publish {plan.reports_elsewhere(domain)}. TXT "v=DMARC1" in that zone'))
+    return said or [right(name, f"DMARC {shown(found[0])}")]
+
+
+async def _is_refused(plan: Plan, asked: Asked, domain: str, rua: str) -> bool:
+    name = plan.reports_elsewhere(domain)
+    return bool(name) and plan.reports.lower() in rua.lower() and not await asked.texts(name, "v=dmarc1")
+
+
+async def tls_reports(plan: Plan, asked: Asked, domain: str) -> list[Finding]:
+    """TLS-RPT (RFC 8460 3)."""
+    name, mend = f"_smtp._tls.{domain}", f'publish _smtp._tls.{domain}. TXT "{plan.tls_reports()}"'
+    found = await asked.texts(name, "v=tlsrpt")
+    if not found:
+        return [wrong(name, "tlsrpt-missing", "no TLS-RPT record: nobody tells us when TLS to the MX fails", mend)]
+    if len(found) > 1:
+        return [wrong(name, "tlsrpt-several", f"{len(found)} TLS-RPT records: all are ignored", f"leave one: {mend}")]
+    have = tags(found[0]) or {}
+    if have.get("v") != "TLSRPTv1" or not have.get("rua", "").startswith(("mailto:", "https:")):
+        return [wrong(name, "tlsrpt-syntax", f"no valid TLS-RPT record: {shown(found[0], 80)}", mend)]
+    return [right(name, f"TLS-RPT {shown(found[0])}")]
+
+
+async def mta_sts(plan: Plan, asked: Asked, domain: str, knocker: Knocker) -> list[Finding]:
+    """MTA-STS: the record, then the policy over HTTPS, then the policy against the MX records (RFC 8461)."""
+    name, mend = f"_{MTA_STS}.{domain}", f'publish _{MTA_STS}.{domain}. TXT "v=STSv1; id={plan.policy_id}"'
+    found = await asked.texts(name, "v=sts")
+    if not found:
+        return [wrong(name, "sts-missing", "no MTA-STS record: others may send to us without TLS", mend)]
+    if len(found) > 1:
+        return [wrong(name, "sts-several", f"{len(found)} MTA-STS records: all are ignored", f"leave one: {mend}")]
+    have = tags(found[0]) or {}
+    if have.get("v") != "STSv1" or not re.fullmatch(r"[A-Za-z0-9]{1,32}", have.get("id", "")):
+        return [wrong(name, "sts-syntax", f"no valid MTA-STS record: {shown(found[0], 80)}", mend)]
+    said = []
+    if have["id"] != plan.policy_id:
+        said.append(wrong(name, "sts-id", f"its id is {have['id']}, not that of this configuration's policy: others go "
+                          "on with the policy they have", mend))
+    said += await _policy(plan, asked, domain, knocker)
+    return said or [right(name, f"MTA-STS, mode {plan.sts_mode}")]
+
+
+async def _policy(plan: Plan, asked: Asked, domain: str, knocker: Knocker) -> list[Finding]:
+    host = f"{MTA_STS}.{domain}"
+    serve = "serve the policy that `tradepost dns` prints (docs/direct-mx.md)"
+    addresses = await asked.addresses(host)
+    if not addresses:
+        return [wrong(host, "sts-no-host", "the host of the MTA-STS policy does not exist",
+                      f"publish {host}. CNAME {plan.hostname}.")]
+    fetched = await knocker.fetch(host, addresses, "/.well-known/mta-sts.txt")
+    if fetched.error:
+        fault = "sts-certificate" if fetched.is_certificate else "sts-unreachable"
+        return [wrong(host, fault, f"the policy cannot be fetched: {shown(fetched.error)}",
+                      f"a web server on port 443 with a certificate for {host} has to {serve}")]
+    if fetched.status != 200:
+        return [wrong(host, "sts-no-policy", f"HTTP status {fetched.status} instead of the policy (redirects are not "
+                      "followed, RFC 8461 3.3)", serve)]
+    return await _policy_text(plan, asked, domain, fetched.body.decode("utf-8", "replace"), serve)
+
+
+async def _policy_text(plan: Plan, asked: Asked, domain: str, text: str, serve: str) -> list[Finding]:
+    host = f"{MTA_STS}.{domain}"
+    pairs = [(key.strip(), value.strip()) for key, colon, value in
+             (line.partition(":") for line in text.splitlines() if line.strip()) if colon]
+    values = dict(pairs)
+    patterns = [value.lower() for key, value in pairs if key == "mx"]
+    if (values.get("version") != "STSv1" or values.get("mode") not in ("enforce", "testing", "none")
+            or not values.get("max_age", "").isdecimal() or not (patterns or values["mode"] == "none")):
+        return [wrong(host, "sts-policy-syntax", f"no MTA-STS policy: {shown(text, 80)}", serve)]
+    said = []
+    if values["mode"] != plan.sts_mode:
+        said.append(wrong(host, "sts-policy-mode", f"the policy says {values['mode']}, zone.mta_sts says "
+                          f"{plan.sts_mode}", serve))
+    uncovered = [mx for _, mx in await asked.mx(domain) if not any(_matches(mx, pattern) for pattern in patterns)]
+    if uncovered:
+        said.append(wrong(host, "sts-policy-mx", f"the policy does not name the MX {', '.join(uncovered)}: others will "
+                          "not deliver to it", serve))
+    return said
+
+
+def _matches(host: str, pattern: str) -> bool:
+    """RFC 8461 4.1: a wildcard stands for exactly one label."""
+    return host == pattern or (pattern.startswith("*.") and host.partition(".")[2] == pattern[2:])
+
+
+def _bare(text: str) -> str:
+    return "".join(text.split())
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        base64.b64decode(_bare(text), validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return True
