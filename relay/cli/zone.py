@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
 
-from relay.cli.common import Command, json_option, load_config
+from relay.cli.common import Command, config_file, json_option, load_config
+from relay.errors import ConfigError
 
 if TYPE_CHECKING:
     from relay.config import Config
@@ -78,5 +80,38 @@ def show_finding(finding: Finding, as_json: bool) -> None:
         click.echo(f"{'':9}-> {finding.mend}")
 
 
+@click.command(cls=Command)
+@click.option("--no-dns", is_flag=True, help="Leave the DNS and the MX out.")
+@json_option
+def doctor(no_dns: bool, as_json: bool) -> None:
+    """Configuration, certificate, key ring, disk, queue, clock, listeners and DNS in one look; exit 1 when something is
+    wrong. Run it as the user that runs the daemon."""
+    from relay.zone.finding import Level
+
+    found = []
+    for finding in _examined(no_dns):
+        show_finding(finding, as_json)
+        found.append(finding)
+    if any(one.level in (Level.WRONG, Level.UNKNOWN) for one in found):
+        click.get_current_context().exit(1)
+
+
+def _examined(no_dns: bool) -> Iterator[Finding]:
+    from relay.doctor import examine
+    from relay.zone.finding import right, wrong
+    from relay.zone.plan import plan_of
+    from relay.zone.verify import surroundings
+
+    try:
+        config = load_config()
+    except ConfigError as error:
+        for problem in error.problems:
+            yield wrong("configuration", "configuration", problem, "mend it; conf/tradepost.toml has every key")
+        return
+    yield right("configuration", f"{config_file() or 'development defaults'}: no errors")
+    yield from examine(config, plan_of(config, _dkim(config)), None if no_dns else surroundings(config))
+
+
 def add_to(group: click.Group) -> None:
     group.add_command(dns)
+    group.add_command(doctor)

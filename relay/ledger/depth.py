@@ -1,4 +1,4 @@
-"""How much waits in the queue, and since when."""
+"""How much waits in the queue, and since when; when the ledger was last written to."""
 
 from __future__ import annotations
 
@@ -32,3 +32,15 @@ def queue_depth(path: Path) -> Depth:
         connection.close()
     waiting = [row["oldest"] for row in rows if row["state"] != State.HELD]
     return Depth({row["state"]: row["count"] for row in rows}, min(waiting, default=None))
+
+
+def newest_event(path: Path) -> float | None:
+    """When the ledger was last written to, epoch seconds; None while it is empty. Raises LedgerError."""
+    connection = connect(path)
+    try:
+        row = connection.execute(SQL["newest_event"]).fetchone()
+    except sqlite.Error as error:
+        raise ledger_error(error, path) from None
+    finally:
+        connection.close()
+    return float(row["at"]) if row else None

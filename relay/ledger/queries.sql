@@ -265,3 +265,6 @@ SELECT d.id, d.kind, d.state, d.body_sealed, m.id AS message_number, m.public_id
        k.body_sealed AS content_sealed, k.file
 FROM delivery d JOIN message m ON m.id = d.message_id LEFT JOIN content k ON k.message_id = m.id
 WHERE d.id = ?;
+
+-- name: newest_event
+SELECT at FROM event ORDER BY id DESC LIMIT 1;

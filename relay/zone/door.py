@@ -17,6 +17,11 @@ SOON = timedelta(days=14)
 _NO_WAY = frozenset(os.strerror(number) for number in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL))
 
 
+def expires_soon(certificate: Certificate, now: datetime) -> bool:
+    """Whether it should have been renewed by now."""
+    return certificate.ends - now <= min(SOON, (certificate.ends - certificate.begins) / 3)
+
+
 async def door(plan: Plan, asked: Asked, host: str, knocker: Knocker, clock: Callable[[], datetime]) -> list[Finding]:
     """Every address of one MX host; none is a fault that its MX record was already told."""
     said = []
@@ -72,7 +77,7 @@ def _certificate(plan: Plan, about: str, host: str, shown_by_it: Certificate, no
     if ends <= now:
         said.append(wrong(about, "certificate-expired", f"the certificate expired on {ends:%Y-%m-%d}",
                           "renew it, then `systemctl reload tradepost`"))
-    elif ends - now <= min(SOON, (ends - shown_by_it.begins) / 3):
+    elif expires_soon(shown_by_it, now):
         said.append(wrong(about, "certificate-expires", f"the certificate expires on {ends:%Y-%m-%d %H:%M} UTC",
                           "renew it, then `systemctl reload tradepost`; find out why that does not happen by itself"))
     if shown_by_it.distrust and ends > now:

@@ -107,7 +107,8 @@ class Knocker:
             client.starttls(context=context)
             assert isinstance(client.sock, ssl.SSLSocket)
             shown = client.sock.getpeercert(binary_form=True)
-            return Answer(greeting, has_starttls=True, certificate=_certificate(shown or b"", distrust)), ""
+            return Answer(greeting, has_starttls=True, certificate=certificate_of(
+                x509.load_der_x509_certificate(shown or b""), distrust)), ""
         except ssl.SSLCertVerificationError as error:
             return Answer(greeting, at, str(error), offered), error.verify_message or "not trusted"
         except (OSError, smtplib.SMTPException, ValueError) as error:
@@ -140,8 +141,8 @@ def _why(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 
-def _certificate(octets: bytes, distrust: str) -> Certificate:
-    parsed = x509.load_der_x509_certificate(octets)
+def certificate_of(parsed: x509.Certificate, distrust: str = "") -> Certificate:
+    """What others see of a certificate."""
     try:
         names = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(
             x509.DNSName)
