@@ -31,6 +31,7 @@ from relay.ledger.opened import open_ledger, release_leases, sweep_spool
 from relay.ledger.sqlite import SqliteLedger
 from relay.peers import Lines, Peer, answer
 from relay.processes import no_core_dumps, only_one, supervise
+from relay.public import Public
 from relay.queue.runner import Connect, Runner
 from relay.queue.schedule import Schedule
 from relay.receive.limits import Guard
@@ -40,6 +41,7 @@ from relay.systemd import Notifier, address_of, inherited, share, watchdog_s
 from relay.transmit.attempt import Link
 from relay.transmit.route import Hop, Router
 from relay.vitals import STUCK_S, Vitals
+from relay.zone.plan import plan_of
 
 STOP_S = 8.0
 """How long what is under way may take once told to stop; systemd and operators count on ten seconds in all."""
@@ -53,6 +55,7 @@ class Seat:
 
     worker: int = 0
     metrics: Sequence[socket.socket] = ()
+    http: Sequence[socket.socket] = ()
     lines: Sequence[socket.socket] = ()
     """To every other process in the first one, to the first in every other."""
     watchdog_s: float | None = None
@@ -66,15 +69,16 @@ class Shared:
 
     mx: list[list[socket.socket]]
     metrics: list[socket.socket]
+    http: list[socket.socket]
     lines: Lines
     sockets: set[socket.socket] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.sockets = {sock for own in (*self.mx, self.metrics) for sock in own}
+        self.sockets = {sock for own in (*self.mx, self.metrics, self.http) for sock in own}
 
     def take(self, worker: int) -> list[socket.socket]:
         """Close what is not this process's: the kernel would give connections to a socket that nobody looks at."""
-        for sock in self.sockets - set(self.mx[worker]) - set(self.metrics if worker == 0 else ()):
+        for sock in self.sockets - set(self.mx[worker]) - set((*self.metrics, *self.http) if worker == 0 else ()):
             sock.close()
         return self.mx[worker]
 
@@ -117,7 +121,10 @@ def _sockets(config: Config) -> Shared:
     metrics = given.get("metrics", [])
     if not metrics and config.listen.metrics is not None:
         metrics = [bind(config.listen.metrics, shared=False, key="listen.metrics")]
-    return Shared(mx, metrics, Lines(workers))
+    public = given.get("http", [])
+    if not public and config.listen.http is not None:
+        public = [bind(config.listen.http, shared=False, key="listen.http")]
+    return Shared(mx, metrics, public, Lines(workers))
 
 
 def _certificate(config: Config) -> Any:
@@ -129,7 +136,8 @@ def _certificate(config: Config) -> Any:
 def _work(config: Config, shared: Shared, worker: int, watched: float | None,
           load: Callable[[], Config] | None) -> int:
     sockets = shared.take(worker)
-    seat = Seat(worker, shared.metrics if worker == 0 else (), shared.lines.of(worker), watched, load)
+    metrics, public = (shared.metrics, shared.http) if worker == 0 else ([], [])
+    seat = Seat(worker, metrics, public, shared.lines.of(worker), watched, load)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             status = runner.run(Daemon(config, sockets, seat=seat).run())
@@ -230,6 +238,10 @@ class Daemon:
         for sock in self._seat.metrics:
             self._endpoints.append(await Endpoint(self._health.pages).listen(sock))
             maillog.listening("metrics", str(address_of(sock)))
+        self._public = Public(plan_of(self._config))
+        for sock in self._seat.http:
+            self._endpoints.append(await Endpoint(self._public.pages, self._public.forms).listen(sock))
+            maillog.listening("http", str(address_of(sock)))
         return [self._watch(stop, self._health)]
 
     # -- while it runs ---------------------------------------------------------------------------------------
@@ -296,6 +308,7 @@ class Daemon:
         self._service.acceptor.reconfigure(settings, notices, resolver, config.relay.language)
         if self._seat.worker == 0:
             self._health.certificate = config.certificate[0]
+            self._public.plan = plan_of(config)
         maillog.reloaded(changed, need_restart)
 
     def _stop(self, name: str, stop: asyncio.Event) -> None:

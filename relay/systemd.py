@@ -13,7 +13,7 @@ from relay.config import Listener
 from relay.errors import UsageError
 
 FIRST_FD = 3
-NAMES = ("mx", "metrics")
+NAMES = ("mx", "metrics", "http")
 """FileDescriptorName= of a socket unit: which listener of [listen] it stands for."""
 
 

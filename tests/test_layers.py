@@ -18,6 +18,7 @@ FLOORS = [
     ["relay.maillog"],
     ["relay.dns", "relay.http", "relay.reload", "relay.systemd"],
     ["relay.authn"],
+    ["relay.dns", "relay.http", "relay.clients", "relay.reload", "relay.systemd"],
     ["relay.transmit"],
     ["relay.zone"],
     ["relay.public"],
