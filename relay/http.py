@@ -50,7 +50,6 @@ class Endpoint:
         self._unasked: dict[asyncio.StreamWriter, None] = {}
         """Connections that have not said what they want, the oldest first."""
         self._forms = forms or {}
-        self._connections = 0
 
     async def listen(self, sock: socket.socket) -> asyncio.Server:
         """Start answering on a bound socket."""

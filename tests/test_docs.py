@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 import pytest
 
-from relay.config import LimitsSection
 from relay.cli import address, backup, block, daemon, key, messages, order, preview, queue, tradepost, zone
+from relay.config import LimitsSection
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CHANGELOG.md"]
