@@ -5,7 +5,6 @@ Run as `traced.py serve -c FILE`; TRACED names the file that the counts are writ
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
 import sys
@@ -35,7 +34,17 @@ def connect(*arguments: Any, **more: Any) -> Any:
 
 
 plain_connect, writer.connect = writer.connect, connect
-atexit.register(lambda: Path(os.environ["TRACED"]).write_text(json.dumps(statements)))
+plain_exit, own_process = os._exit, os.getpid()
+
+
+def leave(status: int) -> None:
+    """The daemon's end: it leaves without Python's own clean-up, as its children do."""
+    if os.getpid() == own_process:
+        Path(os.environ["TRACED"]).write_text(json.dumps(statements))
+    plain_exit(status)
+
+
+os._exit = leave  # type: ignore[assignment]
 
 from relay.cli import main  # noqa: E402 - only now, so that everybody gets the connect above
 
