@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
-from typing import TypeVar
 
 from aliasing.address import Address
 from aliasing.correspondence import Direction, Side
@@ -36,16 +35,14 @@ from relay.dsn.receive import understand
 from relay.errors import LedgerError, Overtaken, StorageFailed, StorageFull
 from relay.examiner import Examiner
 from relay.ledger import MAX_AUTOMATIC, MAX_REPORTS, Ledger
+from relay.offload import off_loop
 from relay.passage import Letter, Passage, files_of, make_case, pass_through, read
 from relay.queue.runner import Runner
 from relay.records import LedgerEntry, OutcomeKind, Ruling, State, new_id
 
-BIG_BYTES = 128 * 1024
-"""Above this, parsing and rewriting leave the event loop for a thread."""
 MAX_OVERTAKEN = 20
 """How often a message is judged again because others of its correspondence were committed first."""
 _STATES = {Kind.PASS: State.QUEUED, Kind.HOLD: State.HELD, Kind.REFUSE: State.REFUSED, Kind.DEFER: State.REFUSED}
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -151,7 +148,7 @@ class Acceptor:
             return self._say(Reply(Status.INTERNAL))
 
     async def _accept(self, transaction: Transaction) -> Answer:
-        letter = await _off_loop(transaction.data, partial(read, transaction.data))
+        letter = await off_loop(len(transaction.data), partial(read, transaction.data))
         if letter.message is not None:
             for number in transaction.returns:
                 await self._take_back(number, letter.message, transaction)
@@ -202,13 +199,13 @@ class Acceptor:
         facts = await self._facts(letter, recipient.correspondence, direction, now)
         case = await self._case(letter, facts, transaction, origin, now)
         judged = _Judged(recipient, facts, State.QUEUED, Passage(Decision(PASS, None, ())), case.solicited,
-                         case.critical, authentic=authentication.check(case).passes)
+                         case.critical)
         if letter.message is not None and letter.header_from and _is_own_alias(recipient, facts, letter, transaction):
             return replace(judged, state=State.SELF)
         if letter.message is not None and (letter.automatic or transaction.reverse_path is None):
             if await self._ledger.automatic(facts.correspondence, direction, now) >= MAX_AUTOMATIC:
                 raise _TooManyAutomatic
-            return replace(judged, state=State.AUTO)
+            return replace(judged, state=State.AUTO, authentic=authentication.check(case).passes)
         if letter.identity is not None and (earlier := await self._ledger.repeated(
                 facts.correspondence, direction, letter.identity, now)):
             return replace(judged, repeats=earlier)  # it did not hear our 250: it hears it again
@@ -217,7 +214,7 @@ class Acceptor:
             scrub = self._settings.metadata == "scrub"
             case = replace(case, files=await self._examiner.examine(files, scrub=scrub))
         threads = Threads(judged.id, transaction.received_at, facts.originals)
-        passage = await _off_loop(transaction.data, partial(pass_through, case, threads))
+        passage = await off_loop(len(transaction.data), partial(pass_through, case, threads))
         if passage.decision.error is not None:
             maillog.rule_failed(transaction.trace, passage.decision.rule or "", passage.decision.error)
         if passage.leaks:
@@ -360,8 +357,3 @@ def _one_answer(judged: list[_Judged]) -> list[_Judged]:
     return [replace(one, state=State.REFUSED, passage=Passage(
                 Decision(verdict, "companion", (*one.decision.ran, ("companion", verdict)))))
             if one.verdict.passes else one for one in judged]
-
-
-async def _off_loop(data: bytes, work: Callable[[], T]) -> T:
-    """Big messages are worked on in a thread, so that other sessions go on."""
-    return await asyncio.to_thread(work) if len(data) > BIG_BYTES else work()

@@ -19,7 +19,6 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ByteSize,
@@ -36,96 +35,9 @@ from aliasing.address import Address, AddressError
 from policy.case import PolicySettings
 from relay import texts
 from relay.errors import ConfigError
+from relay.values import UNSET, Domain, Duration, Endpoint, Listener, Network, Pause, domain
 
 SEARCH = (Path("tradepost.toml"), Path("/etc/tradepost/tradepost.toml"))
-LONGEST = timedelta(days=3650)
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def _duration(value: object) -> object:
-    """`"90s"`, `"15m"`, `"4h"`, `"5d"` or a number of seconds."""
-    try:
-        found = _timedelta(value)
-    except OverflowError:
-        found = timedelta.max
-    if found > LONGEST:  # the calendar ends: a next attempt must still have a date
-        raise ValueError(f"a duration of more than {LONGEST.days} days means nothing here")
-    return found
-
-
-def _timedelta(value: object) -> timedelta:
-    if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", value.strip())):
-        return timedelta(seconds=float(match.group(1)) * _UNITS[match.group(2)])
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return timedelta(seconds=value)
-    if isinstance(value, timedelta):
-        return value
-    raise ValueError('give a duration such as "90s", "15m", "4h" or "5d"')
-
-
-def _positive(value: timedelta) -> timedelta:
-    if value <= timedelta(0):
-        raise ValueError("a duration must be longer than nothing")
-    return value
-
-
-def _domain(value: str) -> str:
-    try:
-        return Address.parse(f"postmaster@{value}").domain
-    except AddressError:
-        raise ValueError(f"{value!r} is no domain name; write it like relay.example.com") from None
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positive)]
-def _not_negative(value: timedelta) -> timedelta:
-    if value < timedelta(0):
-        raise ValueError("a duration cannot be negative")
-    return value
-
-
-def _network(value: object) -> object:
-    try:
-        return ipaddress.ip_network(str(value))
-    except ValueError:
-        raise ValueError(f'{str(value)!r} is no network; write it like "192.0.2.0/24" or "2001:db8::/32"') from None
-
-
-Pause = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_not_negative)]
-Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network)]
-Domain = Annotated[str, AfterValidator(_domain)]
-_unset = BeforeValidator(lambda value: None if value == "" else value)  # TOML has no null
-
-
-class Listener(BaseModel):
-    """One `host:port` to listen on or to ask; IPv6 in brackets."""
-
-    model_config = ConfigDict(frozen=True)
-    host: str
-    port: int
-
-    @classmethod
-    def parse(cls, text: object) -> object:
-        if not isinstance(text, str):
-            return text
-        host, colon, port = text.rpartition(":")
-        host = host.strip("[]")
-        try:
-            if not colon or not port.isdigit() or int(port) > 65535:
-                raise ValueError
-            ipaddress.ip_address(host)
-        except ValueError:
-            raise ValueError(f'{text!r} is no address; write it like "127.0.0.1:2525" or "[::1]:2525"') from None
-        return cls(host=host, port=int(port))
-
-    @property
-    def is_loopback(self) -> bool:
-        return ipaddress.ip_address(self.host).is_loopback
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-Endpoint = Annotated[Listener, BeforeValidator(Listener.parse)]
 
 
 class _Section(BaseModel):
@@ -136,7 +48,7 @@ class RelaySection(_Section):
     hostname: Domain = "relay.localhost"
     domains: list[Domain] = Field(default=["relay.localhost"], min_length=1)
     data_dir: Path = Path("var")
-    key_ring: Annotated[Path | None, _unset] = None
+    key_ring: Annotated[Path | None, UNSET] = None
     workers: int = Field(default=1, ge=1, le=64)
     language: str = "en"
 
@@ -152,7 +64,7 @@ class RelaySection(_Section):
     def _domains_follow_hostname(cls, values: Any) -> Any:
         if isinstance(values, dict) and "hostname" in values and "domains" not in values:
             with contextlib.suppress(ValueError, TypeError):  # a wrong hostname is reported once, as itself
-                return values | {"domains": [_domain(values["hostname"])]}
+                return values | {"domains": [domain(values["hostname"])]}
         return values
 
 
@@ -160,13 +72,13 @@ class ListenSection(_Section):
     mx: Annotated[list[Endpoint], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)] = [
         Listener(host="127.0.0.1", port=2525)]
     proxy_from: list[Network] = []
-    metrics: Annotated[Endpoint | None, _unset] = None
-    http: Annotated[Endpoint | None, _unset] = None
+    metrics: Annotated[Endpoint | None, UNSET] = None
+    http: Annotated[Endpoint | None, UNSET] = None
 
 
 class TlsSection(_Section):
-    certificate: Annotated[Path | None, _unset] = None
-    key: Annotated[Path | None, _unset] = None
+    certificate: Annotated[Path | None, UNSET] = None
+    key: Annotated[Path | None, UNSET] = None
 
     @model_validator(mode="after")
     def _both(self) -> Self:
@@ -176,7 +88,7 @@ class TlsSection(_Section):
 
 
 class LedgerSection(_Section):
-    url: Annotated[str | None, _unset] = None
+    url: Annotated[str | None, UNSET] = None
 
     @field_validator("url")
     @classmethod
@@ -243,7 +155,7 @@ class ZoneSection(_Section):
             try:
                 ipaddress.ip_network(one)
             except ValueError:
-                _domain(one)
+                domain(one)
         return value
 
     @field_validator("reports")
@@ -260,11 +172,11 @@ class ZoneSection(_Section):
         host, _, port = value.partition(":")
         if value and not (port.isdecimal() and 0 < int(port) < 65536):
             raise ValueError(f'{value!r} is no server; write it like "imap.example.com:993"')
-        return f"{_domain(host)}:{port}" if value else ""
+        return f"{domain(host)}:{port}" if value else ""
 
 
 class PolicySection(_Section):
-    authentication: Annotated[Literal["require", "observe"] | None, _unset] = None
+    authentication: Annotated[Literal["require", "observe"] | None, UNSET] = None
     authentication_domains: dict[Domain, Literal["require", "observe"]] = {}
     arc_sealers: list[Domain] = []
     unsolicited: Literal["opt-out", "refuse"] = "opt-out"

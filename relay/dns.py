@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -121,3 +122,12 @@ class DnsResolver:
 
 def _name(name: dns.name.Name) -> str:
     return name.to_text(omit_final_dot=True).lower() if name != dns.name.root else ""
+
+
+def is_address(text: str) -> bool:
+    """Whether it is an IP address, so that there is nothing to ask."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

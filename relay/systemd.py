@@ -9,8 +9,8 @@ from collections.abc import MutableMapping, Sequence
 
 import sdnotify
 
-from relay.config import Listener
 from relay.errors import UsageError
+from relay.values import Listener
 
 FIRST_FD = 3
 NAMES = ("mx", "metrics", "http")

@@ -1,4 +1,4 @@
-"""A Postfix of its own for a test: unprivileged ports, its own folder. The snippets come out of docs/postfix.md."""
+"""A Postfix of its own for a test or a benchmark: unprivileged ports, its own folder. Snippets are docs/postfix.md's."""
 
 from __future__ import annotations
 

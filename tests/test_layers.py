@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     ["aliasing"],
     ["policy"],
-    ["relay.errors", "relay.durable"],
+    ["relay.errors", "relay.durable", "relay.offload", "relay.values"],
     ["relay.texts"],
     ["relay.config", "relay.log", "relay.keys", "relay.records", "relay.tls"],
     ["relay.metrics"],

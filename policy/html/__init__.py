@@ -106,9 +106,12 @@ _CLEANER = nh3.Cleaner(
 _AMPERSAND = "\ufdd0"
 _STANDS_FOR = {_AMPERSAND: "&amp;", "\ufdd1": "&lt;", "\ufdd2": "&gt;", "\u00a0": "&nbsp;"}
 """Noncharacters of Unicode in the place of the common references: html5ever takes 2 to 7 microseconds for each."""
-_SLOW = {code: 0xF0000 + code for code in range(0x80, 0xC0)}
+_SPARE = [*range(0xFDD3, 0xFDF0), 0xFFFE, 0xFFFF, 0x1FFFE]
+_SLOW = dict(zip(range(0xA0, 0xC0), _SPARE, strict=True))
 _QUICK = {there: here for here, there in _SLOW.items()}
-"""For private characters: nh3 looks through all the text before it once for each of these."""
+"""More noncharacters, for Latin-1's signs: nh3 looks through all the text before it once for each of these."""
+_STRIPPED = re.compile("[" + "".join(map(chr, (0xFDD0, 0xFDD1, 0xFDD2, *_SPARE))) + "\x80-\x9f]")
+"""No text, and C1 controls are as slow."""
 _LEGACY = "|".join(sorted(name for name in html5 if not name.endswith(";")))
 _NO_REFERENCE = re.compile(rf"&(?!#[0-9xX]|[a-zA-Z][a-zA-Z0-9]{{1,31}};|{_LEGACY})")
 MAX_REFERENCES = 50_000
@@ -116,7 +119,7 @@ MAX_REFERENCES = 50_000
 
 def _parse(text: str, told: Counter[str]) -> str:
     """nh3's text; the count of references that cost time is bounded."""
-    text = re.sub("[\ufdd0-\ufdd2\U000f0080-\U000f00bf]", "", text)
+    text = _STRIPPED.sub("", text)
     for character, reference in _STANDS_FOR.items():
         text = text.replace(reference, character)
     text = _NO_REFERENCE.sub(_AMPERSAND, text)

@@ -17,10 +17,10 @@ from relay.authn import canonical, keys, tags
 from relay.authn.keys import NoKey
 from relay.authn.tags import TagError
 from relay.dns import DnsUnavailable, Resolver
+from relay.offload import off_loop
 
 MAX_SIGNATURES = 10
 """More than any real message has; each may cost a look-up."""
-BIG_BYTES = 128 * 1024
 FUTURE_S = 3600
 """How far a signer's clock may be ahead."""
 _ALGORITHMS = {"rsa-sha256": "rsa", "ed25519-sha256": "ed25519"}
@@ -72,7 +72,7 @@ async def hash_bodies(message: Message, methods: Iterable[str]) -> dict[str, byt
     def work() -> dict[str, bytes]:
         return {method: canonical.body_hash(body, method) for method in wanted}
 
-    return await asyncio.to_thread(work) if len(body) > BIG_BYTES and wanted else work()
+    return await off_loop(len(body) if wanted else 0, work)
 
 
 def read(field: Field, *extra: str, c: str = "simple/simple") -> Signature:

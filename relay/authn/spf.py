@@ -15,6 +15,7 @@ from relay.dns import DnsUnavailable, NoSuchName, Resolver
 TIME_LIMIT_S = 20.0
 """RFC 7208 4.6.4 asks for 20 seconds at least."""
 MAX_TERMS, MAX_VOID, MAX_QUERIES = 10, 2, 60
+"""RFC 7208 4.6.4: more look-ups than MAX_TERMS are a permanent error, as if there were no record."""
 
 
 async def check(client: IPv4Address | IPv6Address, helo: str, reverse_path: Address | None,
@@ -30,7 +31,7 @@ async def check(client: IPv4Address | IPv6Address, helo: str, reverse_path: Addr
 async def evaluate(client: IPv4Address | IPv6Address, helo: str, sender: str, resolver: Resolver) -> AuthResult:
     """check_host() (RFC 7208 4). `sender` is an address, or "" for the HELO name's postmaster. Never raises."""
     limits = Limits(max_terms=MAX_TERMS, max_void=MAX_VOID, max_queries=MAX_QUERIES, time_limit=TIME_LIMIT_S)
-    found = await Evaluator(_Lookups(resolver), limits).evaluate(str(client), sender, helo)
+    found = await Evaluator(Lookups(resolver), limits).evaluate(str(client), sender, helo)
     return AuthResult(found.result)
 
 
@@ -41,7 +42,7 @@ def _domain(text: str) -> str:
         return ""
 
 
-class _Lookups(BaseResolver):
+class Lookups(BaseResolver):
     """spftrace's way to ask, led to our resolver with its cache and single flight."""
 
     def __init__(self, resolver: Resolver) -> None:

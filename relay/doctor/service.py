@@ -10,10 +10,11 @@ from datetime import UTC, datetime, timedelta
 from cryptography import x509
 
 from relay import tls
-from relay.config import Config, Listener
+from relay.config import Config
 from relay.errors import TradepostError
 from relay.keys import Keys
 from relay.ledger.depth import newest_event, queue_depth
+from relay.values import Listener
 from relay.zone.door import expires_soon
 from relay.zone.finding import Finding, right, shown, warning, wrong
 from relay.zone.knock import certificate_of
@@ -91,11 +92,6 @@ def queue(config: Config, now: datetime) -> Iterator[Finding]:
         yield right("queue", f"{waiting} wait")
     if held:
         yield warning("queue", "queue-held", f"{held} are held", "`tradepost queue list`, then release or drop")
-
-
-def depth_age(age: timedelta) -> str:
-    """Without seconds' fractions."""
-    return str(timedelta(seconds=round(age.total_seconds())))
 
 
 def ledger_time(config: Config, now: datetime) -> Iterator[Finding]:

@@ -15,6 +15,13 @@ migrations = Migrations("tradepost")
 @migrations()
 def m0001_first(db: Database) -> None:
     """Parties, correspondences, blocks, messages, deliveries, content and events."""
+    _first_parties(db)
+    _first_messages(db)
+    _first_deliveries(db)
+    _first_events(db)
+
+
+def _first_parties(db: Database) -> None:
     db.create_table("party", {
         "id": int, "side": str, "external_id": str, "language": str, "name_sealed": bytes,
         "data_key": bytes, "ring_key": int, "created_at": float,
@@ -47,6 +54,8 @@ def m0001_first(db: Database) -> None:
     }, pk="id", not_null={"scope", "kind", "created_at"}, strict=True)
     db.execute("CREATE INDEX block_party ON block (party_id) WHERE removed_at IS NULL")
 
+
+def _first_messages(db: Database) -> None:
     db.create_table("message", {
         "id": int, "public_id": str, "trace": str, "correspondence_id": int, "direction": str, "channel": str,
         "state": str, "rule": str, "status": str, "received_at": float, "dated_at": float, "size": int,
@@ -65,6 +74,8 @@ def m0001_first(db: Database) -> None:
     db.create_table("content", {"message_id": int, "body_sealed": bytes, "file": str, "size": int},
                     pk="message_id", foreign_keys=[("message_id", "message", "id")], strict=True)
 
+
+def _first_deliveries(db: Database) -> None:
     db.create_table("delivery", {
         "id": int, "message_id": int, "kind": str, "party_id": int, "state": str, "attempts": int,
         "created_at": float, "next_attempt_at": float, "lease_until": float, "warned_at": float,
@@ -76,6 +87,8 @@ def m0001_first(db: Database) -> None:
     db.execute("CREATE INDEX delivery_leased ON delivery (id) WHERE lease_until IS NOT NULL")
     db.execute("CREATE INDEX delivery_destination ON delivery (destination_hash) WHERE finished_at IS NULL")
 
+
+def _first_events(db: Database) -> None:
     db.create_table("event", {
         "id": int, "at": float, "message_id": int, "delivery_id": int, "party_id": int, "kind": str,
         "name": str, "detail": str, "remote_sealed": bytes,

@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_network
-from pathlib import Path
 from typing import Any
 
 from pysqlite3 import dbapi2 as sqlite
 
 from aliasing.address import Address
-from aliasing.correspondence import Correspondence, Direction, Party, Side
+from aliasing.correspondence import Correspondence, Direction, Side
 from aliasing.token import Action, OpenedAction, Role
-from policy.case import AddressState, Facts, RelayBlocks
-from relay.durable import FULL, write_durably
-from relay.errors import LedgerError, Overtaken, StorageFailed, StorageFull
+from policy.case import Facts, RelayBlocks
+from relay.errors import LedgerError, Overtaken, StorageFailed
 from relay.keys import Keys
 from relay.ledger import MAX_AUTOMATIC, MAX_REPORTS, Notice, ReturnedDelivery, Terms
 from relay.ledger.clock import MIN_STEP_S, Steady, StepWatch
 from relay.ledger.lanes import lanes_due, take
-from relay.ledger.opened import SQL, Opened, signed, unsigned
-from relay.ledger.vault import MessageVault, PartyVault, new_message, open_message
+from relay.ledger.opened import SQL, Opened, signed
+from relay.ledger.registered import Registered
+from relay.ledger.spool import Spool
+from relay.ledger.vault import MessageVault, new_message, open_message
 from relay.ledger.writer import Connection, Writer, ledger_error
 from relay.records import Delivery, DeliveryKind, LedgerEntry, Outcome, OutcomeKind, State
 
 BIG_BYTES = 256 * 1024
 """Content above this is a file of its own: a blob that size costs more than a file."""
 MAX_KEPT = 20_000
-"""Correspondences and message keys that are kept in memory."""
+"""Message keys that are kept in memory."""
 REPEAT_S = 12 * 3600.0
 """How long the very same message is known again: mail servers that lost our 250 come back within hours."""
 EXCHANGE = 240
@@ -45,19 +42,6 @@ EXCHANGE_SLOW_S, EXCHANGE_SLOW = 86400.0, 7
 _FORWARDED = (State.QUEUED, State.HELD)
 
 
-@dataclass(frozen=True)
-class _Known:
-    """A correspondence with what only the registry changes."""
-
-    frame: Correspondence
-    states: Mapping[Side, Mapping[str, AddressState]]
-    vaults: Mapping[Side, PartyVault]
-    numbers: Mapping[Side, int]
-    refusals: Mapping[Side, frozenset[tuple[str, int | None]]]
-    """What each side has blocked: (kind, number of the counterpart or None for all)."""
-    closed_at: datetime | None
-
-
 class SqliteLedger:
     """Keeps the Ledger protocol; one instance a process."""
 
@@ -66,10 +50,8 @@ class SqliteLedger:
         self._opened = opened
         self._writer = Writer(opened.path)
         self._watch = StepWatch(steady) if steady else None
-        self._revision = -1
-        self._ring = self.keys.ring
-        self._blocks: RelayBlocks | None = None
-        self._frames: OrderedDict[int, _Known] = OrderedDict()
+        self._registered = Registered(opened)
+        self._spool = Spool(opened.spool)
         self._message_vaults: OrderedDict[int, MessageVault] = OrderedDict()
 
     @property
@@ -102,7 +84,7 @@ class SqliteLedger:
     # -- reading -------------------------------------------------------------------------------------------
 
     async def facts(self, correspondence: int, direction: Direction, now: datetime) -> Facts | None:
-        known = self._known(correspondence)
+        known = self._registered.known(correspondence)
         if known is None:
             return None
         day = now.astimezone(UTC).date()
@@ -128,15 +110,7 @@ class SqliteLedger:
         )
 
     async def relay_blocks(self) -> RelayBlocks:
-        self._forget_if_stale()
-        if self._blocks is None:
-            values: dict[str, list[str]] = {"address": [], "domain": [], "network": []}
-            for row in self._opened.query("relay_blocks"):
-                values[row["kind"]].append(self._opened.vault.unseal_blocked(row["value_sealed"])
-                                           if row["kind"] == "address" else row["value"])
-            self._blocks = RelayBlocks(frozenset(values["address"]), frozenset(values["domain"]),
-                                       tuple(ip_network(value) for value in values["network"]))
-        return self._blocks
+        return self._registered.relay_blocks()
 
     async def originals(self, correspondence: Correspondence, direction: Direction,
                         referred: Sequence[bytes]) -> tuple[dict[bytes, bytes], bool]:
@@ -151,7 +125,7 @@ class SqliteLedger:
                 # an id of ours stands for the reader's own message when that went the other way
                 if row["direction"] == direction or row["original_id_sealed"] is None:
                     continue
-                vaults = vaults or self._party_vaults(correspondence.number)
+                vaults = vaults or self._registered.vaults(correspondence.number)
                 vault = open_message(row["public_id"], vaults, row["key_sealed"])
                 found[id_] = vault.unseal("original_id", row["original_id_sealed"])
                 replies_to_buyer |= row["direction"] == Direction.TO_SELLER and row["state"] != State.SELF
@@ -226,7 +200,9 @@ class SqliteLedger:
         except StorageFailed:
             raise  # what is on the disk is not known before the next start, which sweeps
         except Exception:
-            self._unlink(files)
+            for _, _, file in files:  # on a full disk they must not pile up until the next start
+                if file is not None:
+                    self._spool.drop(file)
             raise
 
     async def claim(self, now: datetime, lease_s: float, limit: int, terms: Terms | None = None) -> list[Delivery]:
@@ -363,60 +339,10 @@ class SqliteLedger:
         if notice is not None:
             self._insert_notice(connection, notice, now)
 
-    def _forget_if_stale(self) -> None:
-        revision, ring = self._opened.query("revision")[0]["value"], self.keys.ring
-        if revision != self._revision or ring is not self._ring:
-            self._revision, self._ring, self._blocks = revision, ring, None
-            self._frames.clear()
-
-    def _known(self, correspondence: int) -> _Known | None:
-        """What only the registry changes, kept until it does."""
-        self._forget_if_stale()
-        known = self._frames.get(correspondence)
-        if known is None:
-            rows = self._opened.query("correspondence", signed(correspondence))
-            if not rows:
-                return None
-            known = self._frames[correspondence] = self._read(rows[0])
-            if len(self._frames) > MAX_KEPT:
-                self._frames.popitem(last=False)
-        return known
-
-    def _read(self, row: Any) -> _Known:
-        vaults = {side: self._party_vault(row, side) for side in Side}
-        numbers = {row["seller_number"]: Side.SELLER, row["buyer_number"]: Side.BUYER}
-        addresses: dict[Side, list[Address]] = {side: [] for side in Side}
-        states: dict[Side, dict[str, AddressState]] = {side: {} for side in Side}
-        for found in self._opened.query("addresses", *numbers):
-            side = numbers[found["party_id"]]
-            address = Address.parse(vaults[side].unseal("address", found["address_sealed"]))
-            addresses[side].append(address)
-            states[side][address.key] = AddressState(found["state"])
-        parties = {side: Party(side, row[f"{side}_id"], vaults[side].unseal("name", row[f"{side}_name"]),
-                               row[f"{side}_language"]) for side in Side}
-        frame = Correspondence(
-            number=unsigned(row["id"]), order=row["order_number"], domain=row["domain"], key_id=row["sealed_by"],
-            parties=parties, addresses={side: tuple(found) for side, found in addresses.items()},
-            ring=self.keys.ring)
-        refusals = {side: frozenset((block["kind"], block["counterpart_id"])
-                                    for block in self._opened.query("party_blocks", number))
-                    for number, side in numbers.items()}
-        return _Known(frame, states, vaults, {side: number for number, side in numbers.items()}, refusals,
-                      _time(row["closed_at"]))
-
-    def _party_vault(self, row: Any, side: Side) -> PartyVault:
-        return self._opened.vault.party(row[f"{side}_number"], row[f"{side}_ring_key"], row[f"{side}_key"])
-
-    def _party_vaults(self, correspondence: int) -> Mapping[Side, PartyVault]:
-        known = self._known(unsigned(correspondence))
-        if known is None:
-            raise LedgerError("ledger: a party of this correspondence was erased")
-        return known.vaults
-
     def _message_vault(self, row: Any) -> MessageVault:
         number = row["message_number"]
         if number not in self._message_vaults:
-            vaults = self._party_vaults(row["correspondence_id"])
+            vaults = self._registered.vaults(row["correspondence_id"])
             self._remember(number, open_message(row["public_id"], vaults, row["key_sealed"]))
         return self._message_vaults[number]
 
@@ -430,30 +356,19 @@ class SqliteLedger:
 
         The file and its folder are synced before the commit that names it; without that commit it is garbage.
         """
-        vault, wrapped = new_message(entry.id, self._party_vaults(entry.correspondence.number))
+        vault, wrapped = new_message(entry.id, self._registered.vaults(entry.correspondence.number))
         if entry.content is None or len(entry.content) <= BIG_BYTES:
             return vault, wrapped, None
-        path = self._opened.spool / entry.id
         try:
-            await asyncio.to_thread(_write_file, path, vault, entry.content)
+            await asyncio.to_thread(self._spool.write, entry.id, vault, entry.content)
         except StorageFailed as error:
             self._writer.broken = self._writer.broken or error
             raise
         return vault, wrapped, entry.id
 
-    def _unlink(self, files: Sequence[tuple[MessageVault, bytes, str | None]]) -> None:
-        """Files whose commit did not come: on a full disk they must not pile up until the next start."""
-        for _, _, file in files:
-            if file is not None:
-                with contextlib.suppress(OSError):
-                    (self._opened.spool / file).unlink()
-
     def _read_content(self, vault: MessageVault, blob: bytes | None, file: str | None) -> bytes:
         if file is not None:
-            try:
-                blob = (self._opened.spool / file).read_bytes()
-            except OSError as error:
-                raise StorageFailed(f"{error.filename}: cannot be read ({error.strerror})") from None
+            blob = self._spool.read(file)
         if blob is None:
             raise LedgerError("ledger: the content of this message is gone")
         return vault.unseal("content", blob)
@@ -584,7 +499,7 @@ class SqliteLedger:
     def _message_vault_by(self, connection: Connection, about: ReturnedDelivery) -> MessageVault:
         row = connection.execute(SQL["delivery_with_message"], (about.number,)).fetchone()
         parties = connection.execute(SQL["correspondence"], (row["correspondence_id"],)).fetchone()
-        vaults = {side: self._party_vault(parties, side) for side in Side}
+        vaults = {side: self._registered.party_vault(parties, side) for side in Side}
         return open_message(about.message, vaults, row["key_sealed"])
 
     def _insert_event(self, connection: Connection, at: datetime, message: int, delivery: int | None, kind: str,
@@ -594,17 +509,6 @@ class SqliteLedger:
             sealed = vault.seal("remote", remote.encode("utf-8", "replace"))
         connection.execute(SQL["insert_event"], (
             at.timestamp(), message, delivery, None, kind, name, detail, sealed))
-
-
-def _write_file(path: Path, vault: MessageVault, content: bytes) -> None:
-    try:
-        write_durably(path, vault.seal("content", content))
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
-        if error.errno in FULL:
-            raise StorageFull("spool: no space left on the disk; free some") from None
-        raise StorageFailed(f"spool: cannot be written ({error.strerror})") from None
 
 
 def _midnight(now: datetime) -> float:

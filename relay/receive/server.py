@@ -13,11 +13,11 @@ from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from relay import maillog
-from relay.config import Listener
 from relay.errors import UsageError
 from relay.receive.proxy import plain
 from relay.receive.service import Service
 from relay.receive.session import ReceivingSession
+from relay.values import Listener
 
 ACCEPTS_AT_A_TIME = 64
 SHED_S = 0.1

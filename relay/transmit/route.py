@@ -6,7 +6,7 @@ import ipaddress
 import random
 from dataclasses import dataclass
 
-from relay.dns import DnsUnavailable, NoSuchName, Resolver
+from relay.dns import DnsUnavailable, NoSuchName, Resolver, is_address
 
 MAX_HOPS = 10
 """RFC 5321 5.1 asks to try at least two addresses; beyond ten the destination is simply down."""
@@ -82,7 +82,7 @@ class Router:
         unavailable = False
         for host in hosts:
             try:
-                addresses = [host] if _is_address(host) else await self.resolver.addresses(host)
+                addresses = [host] if is_address(host) else await self.resolver.addresses(host)
             except NoSuchName:
                 continue
             except DnsUnavailable:
@@ -96,14 +96,6 @@ class Router:
             raise NoRoute("4.4.3", "no answer from the DNS")
         # a smarthost's name is our own configuration: never the message's fault
         raise NoRoute("4.4.4" if is_smarthost else "5.4.4", "no usable address for the destination")
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _is_local(address: str) -> bool:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
-
+from relay.dns import is_address
 from relay.zone.asked import Asked
 from relay.zone.finding import Finding, right, warning, wrong
 from relay.zone.plan import Plan
@@ -27,7 +26,7 @@ async def mx(plan: Plan, asked: Asked, domain: str) -> list[Finding]:
 
 
 async def _mx_host(plan: Plan, asked: Asked, domain: str, host: str) -> list[Finding]:
-    if _is_address(host):
+    if is_address(host):
         return [wrong(domain, "mx-address", f"the MX is the address {host}, not a host's name (RFC 5321 5.1)",
                       "give the host a name with an A or AAAA record, and let the MX name that")]
     said = []
@@ -54,7 +53,7 @@ async def host(plan: Plan, asked: Asked, name: str) -> list[Finding]:
 
 async def outgoing(plan: Plan, asked: Asked) -> list[str]:
     """The single addresses that mail leaves from, as far as they are known."""
-    given = [one for one in plan.outgoing if _is_address(one)]
+    given = [one for one in plan.outgoing if is_address(one)]
     return given or ([] if plan.outgoing else await asked.addresses(plan.sender))
 
 
@@ -72,11 +71,3 @@ async def reverse(plan: Plan, asked: Asked, address: str) -> list[Finding]:
         return [warning(address, "ptr-other-name", f"the PTR names {', '.join(leading_back)}, the greeting says "
                         f"{plan.sender}", f"set the PTR to {plan.sender}")]
     return [right(address, f"PTR {plan.sender}, which leads back")]
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -40,14 +40,19 @@ async def _dkim_key(asked: Asked, name: str, wanted: str) -> Finding:
     return right(name, "DKIM key")
 
 
+def _not_one(name: str, fault: str, what: str, count: int, harm: str, mend: str) -> Finding:
+    """Of these records there must be exactly one; `harm` is what comes of none."""
+    if not count:
+        return wrong(name, f"{fault}-missing", f"no {what} record: {harm}", mend)
+    return wrong(name, f"{fault}-several", f"{count} {what} records: all are ignored", f"leave one: {mend}")
+
+
 async def dmarc(plan: Plan, asked: Asked, domain: str) -> list[Finding]:
     """The domain's own DMARC record (RFC 9989 4.7)."""
     name, mend = f"_dmarc.{domain}", f'publish _dmarc.{domain}. TXT "{plan.dmarc()}"'
     found = await asked.texts(name, "v=dmarc")
-    if not found:
-        return [wrong(name, "dmarc-missing", "no DMARC record: anybody may write in this domain's name", mend)]
-    if len(found) > 1:
-        return [wrong(name, "dmarc-several", f"{len(found)} DMARC records: all are ignored", f"leave one: {mend}")]
+    if len(found) != 1:
+        return [_not_one(name, "dmarc", "DMARC", len(found), "anybody may write in this domain's name", mend)]
     have = tags(found[0])
     if (have is None or not re.match(r"v\s*=\s*DMARC1\s*;", found[0])
             or have.get("p", "").lower() not in ("none", "quarantine", "reject")):
@@ -76,10 +81,8 @@ async def tls_reports(plan: Plan, asked: Asked, domain: str) -> list[Finding]:
     """TLS-RPT (RFC 8460 3)."""
     name, mend = f"_smtp._tls.{domain}", f'publish _smtp._tls.{domain}. TXT "{plan.tls_reports()}"'
     found = await asked.texts(name, "v=tlsrpt")
-    if not found:
-        return [wrong(name, "tlsrpt-missing", "no TLS-RPT record: nobody tells us when TLS to the MX fails", mend)]
-    if len(found) > 1:
-        return [wrong(name, "tlsrpt-several", f"{len(found)} TLS-RPT records: all are ignored", f"leave one: {mend}")]
+    if len(found) != 1:
+        return [_not_one(name, "tlsrpt", "TLS-RPT", len(found), "nobody tells us when TLS to the MX fails", mend)]
     have = tags(found[0]) or {}
     if have.get("v") != "TLSRPTv1" or not have.get("rua", "").startswith(("mailto:", "https:")):
         return [wrong(name, "tlsrpt-syntax", f"no valid TLS-RPT record: {shown(found[0], 80)}", mend)]
@@ -90,10 +93,8 @@ async def mta_sts(plan: Plan, asked: Asked, domain: str, knocker: Knocker) -> li
     """MTA-STS: the record, then the policy over HTTPS, then the policy against the MX records (RFC 8461)."""
     name, mend = f"_{MTA_STS}.{domain}", f'publish _{MTA_STS}.{domain}. TXT "v=STSv1; id={plan.policy_id}"'
     found = await asked.texts(name, "v=sts")
-    if not found:
-        return [wrong(name, "sts-missing", "no MTA-STS record: others may send to us without TLS", mend)]
-    if len(found) > 1:
-        return [wrong(name, "sts-several", f"{len(found)} MTA-STS records: all are ignored", f"leave one: {mend}")]
+    if len(found) != 1:
+        return [_not_one(name, "sts", "MTA-STS", len(found), "others may send to us without TLS", mend)]
     have = tags(found[0]) or {}
     if have.get("v") != "STSv1" or not re.fullmatch(r"[A-Za-z0-9]{1,32}", have.get("id", "")):
         return [wrong(name, "sts-syntax", f"no valid MTA-STS record: {shown(found[0], 80)}", mend)]

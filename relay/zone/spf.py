@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spftrace import BaseResolver, Evaluator, Limits
+from spftrace import Evaluator, Limits
 
-from relay.dns import DnsUnavailable, NoSuchName, Resolver
+from relay.authn.spf import MAX_TERMS, Lookups
+from relay.dns import Resolver
 from relay.zone.asked import Asked
 from relay.zone.finding import Finding, right, shown, unknown, warning, wrong
 from relay.zone.plan import Plan
-
-MAX_TERMS = 10
-"""RFC 7208 4.6.4: more look-ups are a permanent error, as if there were no record."""
 
 
 async def spf(plan: Plan, asked: Asked, domain: str, addresses: Sequence[str]) -> list[Finding]:
@@ -46,7 +44,7 @@ def _openness(domain: str, terms: Sequence[str], mend: str) -> list[Finding]:
 
 async def _evaluated(resolver: Resolver, domain: str, address: str, mend: str) -> list[Finding]:
     limits = Limits(max_terms=MAX_TERMS, audit=True)
-    found = await Evaluator(_Lookups(resolver), limits).evaluate(address, f"postmaster@{domain}", domain)
+    found = await Evaluator(Lookups(resolver), limits).evaluate(address, f"postmaster@{domain}", domain)
     if found.result == "temperror":
         return [unknown(domain, f"SPF for {address}: no answer from the DNS")]
     if found.dns_terms_used > MAX_TERMS:
@@ -62,27 +60,3 @@ async def _evaluated(resolver: Resolver, domain: str, address: str, mend: str) -
 def _why(events: Sequence[dict[str, object]]) -> str:
     said = [str(event[key]) for event in events for key in ("error", "reason", "message", "detail") if event.get(key)]
     return shown(said[-1]) if said else "its syntax (RFC 7208 12)"
-
-
-class _Lookups(BaseResolver):
-    """spftrace's way to ask, led to our resolver."""
-
-    def __init__(self, resolver: Resolver) -> None:
-        self._resolver = resolver
-
-    async def _lookup(self, name: str, rtype: str) -> tuple[str, list[str]]:
-        try:
-            return "NOERROR", await self._ask(name, rtype)
-        except NoSuchName:
-            return "NXDOMAIN", []
-        except DnsUnavailable:
-            return "SERVFAIL", []
-
-    async def _ask(self, name: str, kind: str) -> list[str]:
-        if kind == "TXT":
-            return [text.decode("utf-8", "replace") for text in await self._resolver.txt(name)]
-        if kind == "MX":
-            return [host for _, host in await self._resolver.mx(name) if host]
-        if kind == "PTR":
-            return await self._resolver.ptr(name)
-        return await self._resolver.addresses_of(name, 4 if kind == "A" else 6)

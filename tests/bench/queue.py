@@ -10,16 +10,16 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from entries import entry
 from support import BUYER, ORDER, SELLER
 
-from aliasing.correspondence import Direction, Side
+from aliasing.correspondence import Side
 from relay.ledger import Terms
 from relay.ledger.listing import Listing
 from relay.ledger.opened import Opened, open_ledger, release_leases
 from relay.ledger.operate import Chosen, Operate
 from relay.ledger.registry import NewParty, Registry
 from relay.ledger.sqlite import SqliteLedger
-from relay.records import LedgerEntry, State, new_id
 
 BATCH = 50_000
 
@@ -54,16 +54,8 @@ def build(folder: Path, deliveries: int, destinations: int) -> Opened:
 
 async def _template(opened: Opened) -> None:
     ledger = SqliteLedger(Opened(opened.path, opened.keys))
-    await ledger.commit([await entry(ledger)], datetime.now(UTC), lease_s=3600)
+    await ledger.commit([await entry(ledger, received_at=datetime.now(UTC))], datetime.now(UTC), lease_s=3600)
     ledger.close()
-
-
-async def entry(ledger: SqliteLedger) -> LedgerEntry:
-    now = datetime.now(UTC)
-    facts = await ledger.facts(1, Direction.TO_BUYER, now)
-    assert facts is not None
-    return LedgerEntry(id=new_id(), trace="t", correspondence=facts.correspondence, direction=Direction.TO_BUYER,
-                       state=State.QUEUED, received_at=now, size=4, subject="Hola", content=b"hola")
 
 
 def run(deliveries: int, destinations: int) -> int:
@@ -131,7 +123,7 @@ async def command(opened: Opened, ledger: SqliteLedger, verb: str) -> float:
     waits = []
     while not task.done():
         begun = time.monotonic()
-        await ledger.commit([await entry(ledger)], datetime.now(UTC), lease_s=3600)
+        await ledger.commit([await entry(ledger, received_at=datetime.now(UTC))], datetime.now(UTC), lease_s=3600)
         waits.append(time.monotonic() - begun)
         await asyncio.sleep(0.01)
     changed, took = await task, time.monotonic() - since

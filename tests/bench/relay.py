@@ -17,7 +17,7 @@ from pathlib import Path
 
 from support import SELLER, Relay
 
-from bench.postfix import Postfix
+from bench import postfix
 
 
 @dataclass
@@ -45,9 +45,10 @@ async def compare(messages: int, sessions: int, size: int, rounds: int, workers:
         await relay.start()
         alias = relay.order()["buyer"]["alias"]
         try:
-            with Postfix(folder / "postfix", free_port(), sink_port) as postfix:
+            port = free_port()
+            with postfix.peer(port, sink_port):
                 peers = [Peer("tradepost", relay.port, SELLER, alias),
-                         Peer("postfix", postfix.port, postfix.sender, postfix.recipient)]
+                         Peer("postfix", port, postfix.SENDER, postfix.RECIPIENT)]
                 for kind in ("one message a connection", "connections reused"):
                     for _ in range(rounds):
                         for peer in peers:  # in turn, so that the machine's moods fall on both

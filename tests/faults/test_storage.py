@@ -9,24 +9,23 @@ import os
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from entries import NOW, entry
 from pysqlite3 import dbapi2 as sqlite
 from support import BUYER, ORDER, SELLER, TRADEPOST, Relay, message
 
-from aliasing.correspondence import Direction, Side
+from aliasing.correspondence import Side
 from relay.demo.outside import OutsideServer
 from relay.errors import LedgerBusy, LedgerError, StorageFailed, StorageFull
 from relay.ledger.opened import Opened, open_ledger
 from relay.ledger.registry import NewParty, Registry
 from relay.ledger.sqlite import BIG_BYTES, SqliteLedger
 from relay.ledger.writer import Connection, Writer
-from relay.records import LedgerEntry, Outcome, OutcomeKind, State, new_id
+from relay.records import Outcome, OutcomeKind
 
 Start = Callable[..., Awaitable[Relay]]
-NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 BIG = "línea\n" * 60_000
 root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
 
@@ -214,13 +213,6 @@ def opened(tmp_path: Path) -> Opened:
     return found
 
 
-async def entry(ledger: SqliteLedger, content: bytes = b"hola") -> LedgerEntry:
-    facts = await ledger.facts(1, Direction.TO_BUYER, NOW)
-    assert facts
-    return LedgerEntry(id=new_id(), trace="t", correspondence=facts.correspondence, direction=Direction.TO_BUYER,
-                       state=State.QUEUED, received_at=NOW, size=4, subject="", content=content)
-
-
 def fill(ledger: SqliteLedger) -> None:
     """SQLite's page limit stands in for the disk's."""
     connection = ledger._writer._connection
@@ -232,7 +224,7 @@ async def test_no_file_is_left_of_a_message_that_found_no_room(opened: Opened) -
     fill(ledger)
     with pytest.raises(StorageFull):  # noqa: PT012 - it is the first that does not fit
         for _ in range(200):
-            await ledger.commit([await entry(ledger, b"x" * (BIG_BYTES + 1))], NOW, lease_s=0)
+            await ledger.commit([await entry(ledger, content=b"x" * (BIG_BYTES + 1))], NOW, lease_s=0)
     named = {row["file"] for row in opened.query("spooled_files")}
     assert {path.name for path in opened.spool.iterdir()} == named
     ledger.close()
@@ -245,14 +237,14 @@ async def test_an_outcome_waits_for_room_and_is_told_when_the_daemon_stops(opene
     outcome = Outcome(OutcomeKind.DELIVERED, "250 2.0.0", "x" * 100_000)
     waiting = asyncio.ensure_future(ledger.record(one, outcome, NOW))
     with pytest.raises(StorageFull):  # who can ask again is told at once
-        await ledger.commit([await entry(ledger, b"x" * 100_000)], NOW, lease_s=0)
+        await ledger.commit([await entry(ledger, content=b"x" * 100_000)], NOW, lease_s=0)
     assert not waiting.done()
     ledger._writer._connection.execute("PRAGMA max_page_count = 1000000")
     await asyncio.wait_for(waiting, 5)
     fill(ledger)
     waiting = asyncio.ensure_future(ledger.record(two, outcome, NOW))
     with pytest.raises(StorageFull):
-        await ledger.commit([await entry(ledger, b"x" * 100_000)], NOW, lease_s=0)
+        await ledger.commit([await entry(ledger, content=b"x" * 100_000)], NOW, lease_s=0)
     await asyncio.to_thread(ledger.close)
     with pytest.raises(LedgerBusy):
         await waiting
@@ -261,7 +253,7 @@ async def test_an_outcome_waits_for_room_and_is_told_when_the_daemon_stops(opene
 async def test_content_that_is_gone_is_an_error_and_never_an_empty_message(opened: Opened) -> None:
     ledger = SqliteLedger(opened)
     for content in (b"x" * (BIG_BYTES + 1), b"hola"):
-        await ledger.commit([await entry(ledger, content)], NOW, lease_s=0)
+        await ledger.commit([await entry(ledger, content=content)], NOW, lease_s=0)
     big, small = await ledger.claim(NOW, 60, 10)
     next(opened.spool.iterdir()).unlink()
     opened.connection.execute("DELETE FROM content WHERE file IS NULL")

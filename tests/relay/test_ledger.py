@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from entries import NOW
+from entries import entry as plain_entry
 from support import BUYER, ORDER, SELLER
 
 from aliasing.correspondence import Direction, Side
@@ -18,9 +20,8 @@ from relay.ledger.listing import Listing
 from relay.ledger.opened import Opened, open_ledger, release_leases, sweep_spool
 from relay.ledger.registry import NewParty, Registry
 from relay.ledger.sqlite import BIG_BYTES, SqliteLedger
-from relay.records import LedgerEntry, Outcome, OutcomeKind, State, new_id
+from relay.records import LedgerEntry, Outcome, OutcomeKind, new_id
 
-NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 PARTIES = (NewParty(Side.SELLER, "S1", SELLER, "Tienda Sol", "es"), NewParty(Side.BUYER, "B1", BUYER, "Ana", "es"))
 
 
@@ -40,11 +41,7 @@ async def ledger(opened: Opened) -> AsyncIterator[SqliteLedger]:
 
 
 async def entry(ledger: SqliteLedger, direction: Direction = Direction.TO_BUYER, content: bytes = b"hola") -> LedgerEntry:
-    facts = await ledger.facts(1, direction, NOW)
-    assert facts is not None
-    return LedgerEntry(id=new_id(), trace="t", correspondence=facts.correspondence, direction=direction,
-                       state=State.QUEUED, received_at=NOW, size=len(content), subject="Asunto secreto",
-                       original_id=b"original@tienda.example", outgoing_id=b"x@relay.example", content=content)
+    return await plain_entry(ledger, 1, direction, content, original_id=b"original@tienda.example", outgoing_id=b"x@relay.example")
 
 
 async def test_many_messages_share_a_commit(ledger: SqliteLedger) -> None:

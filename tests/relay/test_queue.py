@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from entries import NOW, entry
 from support import SELLER
 
 from aliasing.correspondence import Direction, Side
@@ -25,11 +26,10 @@ from relay.ledger.sqlite import SqliteLedger
 from relay.queue.pace import FEW, MANY, PROOF_S, Pace
 from relay.queue.runner import Runner
 from relay.queue.schedule import PROBE_MAX, Schedule
-from relay.records import Delivery, LedgerEntry, Outcome, OutcomeKind, State, new_id
+from relay.records import Delivery, Outcome, OutcomeKind, State, new_id
 from relay.transmit.attempt import ConnectFailed
 from relay.transmit.route import Hop
 
-NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DEAD, WELL = "dead.example", "well.example"
 DEFERRED = Outcome(OutcomeKind.DEFERRED, "4.4.1")
 SCHEDULE = Schedule([timedelta(minutes=2), timedelta(hours=1)], timedelta(hours=4), timedelta(days=5))
@@ -50,14 +50,6 @@ async def ledger(opened: Opened) -> AsyncIterator[SqliteLedger]:
     one = SqliteLedger(opened)
     yield one
     one.close()
-
-
-async def entry(ledger: SqliteLedger, number: int, **changes: Any) -> LedgerEntry:
-    facts = await ledger.facts(number, Direction.TO_BUYER, NOW)
-    assert facts is not None
-    made = LedgerEntry(id=new_id(), trace="t", correspondence=facts.correspondence, direction=Direction.TO_BUYER,
-                       state=State.QUEUED, received_at=NOW, size=4, subject="Hola", content=b"hola")
-    return replace(made, **changes)
 
 
 async def fill(ledger: SqliteLedger, number: int, count: int, at: datetime = NOW) -> None:
