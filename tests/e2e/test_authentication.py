@@ -90,3 +90,17 @@ async def test_loopback_that_only_observes_asks_nobody(
     alias = relay.order()["buyer"]["alias"]
     assert (await relay.send(SELLER, alias, message(SELLER, alias)))[0] == 250
     assert not [one for one in nameserver.asked if one[1] == "TXT"]
+
+
+async def test_a_forged_auto_reply_is_recorded_and_its_content_is_not_kept(
+        start_relay: Start, nameserver: NameServer, outside: OutsideServer) -> None:
+    relay = await required(start_relay, nameserver, outside)
+    alias = relay.order()["buyer"]["alias"]
+    forged = message(SELLER, alias, "Ausente", Auto_Submitted="auto-replied", body="Falso.\n")
+    real = senders.signed(message(SELLER, alias, "De viaje", Auto_Submitted="auto-replied", body="Vuelvo el lunes.\n"),
+                          {"sign": "tienda.example"})
+    for data in (forged, real):
+        assert (await relay.send("x@extra.example", alias, data))[0] == 250
+    kept = {one["subject"]: one["id"] for one in relay.messages() if one["state"] == "auto"}
+    assert "Vuelvo el lunes." in relay.run("message", "export", kept["De viaje"])
+    assert "Falso" not in relay.run("message", "export", kept["Ausente"], check=2)
