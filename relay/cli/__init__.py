@@ -21,6 +21,11 @@ def tradepost() -> None:
 
 def main() -> None:
     """The installed command. Every error of ours is one line on standard error, never a traceback."""
+    sys.exit(_flushed(_run()))
+
+
+def _run() -> int:
+    """Do what the arguments say; the exit status."""
     from relay.cli import address, backup, block, daemon, key, messages, order, preview, queue, zone
 
     for module in (daemon, order, address, block, messages, preview, queue, key, backup, zone):
@@ -28,36 +33,47 @@ def main() -> None:
     try:
         # without standalone mode click hands an exit status back as the return value
         status = tradepost(standalone_mode=False)
-        sys.exit(status if isinstance(status, int) else 0)
+        return status if isinstance(status, int) else 0
+    except SystemExit as stopped:
+        return stopped.code if isinstance(stopped.code, int) else 0
     except click.exceptions.Abort:
-        sys.exit(130)
+        return 130
     except click.ClickException as error:
         error.show()
-        sys.exit(2)
+        return 2
     except ConfigError as error:
         for problem in error.problems:
-            click.echo(problem, err=True)
-        sys.exit(2)
+            _complain(problem)
+        return 2
     except (LedgerBusy, StorageFull, StorageFailed) as error:  # may mend itself: systemd starts the daemon again
-        click.echo(f"tradepost: {error}", err=True)
-        sys.exit(1)
+        _complain(f"tradepost: {error}")
+        return 1
     except TradepostError as error:
-        click.echo(f"tradepost: {error}", err=True)
-        sys.exit(2)
+        _complain(f"tradepost: {error}")
+        return 2
     except BrokenPipeError:
-        sys.exit(0)
+        return 0
     except Exception as error:  # a traceback would show messages, and those may quote an address
-        click.echo(f"tradepost: an error of its own, please report it: {log.described(error)}", err=True)
-        sys.exit(1)
-    finally:
-        _let_go_of_output()
+        _complain(f"tradepost: an error of its own, please report it: {log.described(error)}")
+        return 1
 
 
-def _let_go_of_output() -> None:
-    """Output that cannot be written any more (a full disk, a reader that went away) would end Python with 120."""
+def _complain(line: str) -> None:
+    with contextlib.suppress(OSError):  # a log on a full disk takes nothing more; the exit status still tells
+        click.echo(line, err=True)
+
+
+def _flushed(status: int) -> int:
+    """The exit status once all output is out. Python's own flush at exit would turn a failed one into 120, and so a
+    daemon that stopped in order into one that failed, for a log that has no room."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        except OSError as error:
+            if stream is sys.stdout and not isinstance(error, BrokenPipeError):
+                _complain(f"tradepost: standard output cannot be written ({error.strerror})")
+                status = status or 1
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())  # what is left in the buffer goes there
+            os.close(nowhere)
+    return status
