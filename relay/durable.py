@@ -9,6 +9,8 @@ from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What the kernel says when there is no room: the one storage error that an administrator mends while we run."""
+SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""Short of descriptors or memory for this moment: nothing is wrong with the disk."""
 
 
 def write_durably(path: Path, data: bytes, *, owner: tuple[int, int] | None = None) -> None:

@@ -7,7 +7,7 @@ TradepostError
 │   └── WrongRing     a record does not open with this ring (a LedgerError as well)
 └── LedgerError       the ledger cannot be used
     ├── SchemaError   it was made by another version (exit 2)
-    ├── LedgerBusy    another process holds it; try again (4xx)
+    ├── LedgerBusy    another process holds it, or no descriptor is left; try again (4xx)
     ├── Overtaken     what a verdict rested on has changed meanwhile; judge again
     ├── StorageFull   no space left (452)
     └── StorageFailed an I/O error: nothing written after this can be trusted (421, exit non-zero)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from relay.durable import FULL, write_durably
-from relay.errors import StorageFailed, StorageFull
+from relay.durable import FULL, SHORT, write_durably
+from relay.errors import LedgerBusy, StorageFailed, StorageFull
 from relay.ledger.vault import MessageVault
 
 
@@ -17,7 +17,7 @@ class Spool:
         self._folder = folder
 
     def write(self, name: str, vault: MessageVault, content: bytes) -> None:
-        """Durable when this returns. Raises StorageFull, StorageFailed, and then leaves no file."""
+        """Durable when this returns. Raises StorageFull, LedgerBusy, StorageFailed, and then leaves no file."""
         path = self._folder / name
         try:
             write_durably(path, vault.seal("content", content))
@@ -26,13 +26,17 @@ class Spool:
                 path.unlink(missing_ok=True)
             if error.errno in FULL:
                 raise StorageFull("spool: no space left on the disk; free some") from None
+            if error.errno in SHORT:
+                raise LedgerBusy(f"spool: {error.strerror}; try again") from None
             raise StorageFailed(f"spool: cannot be written ({error.strerror})") from None
 
     def read(self, name: str) -> bytes:
-        """The sealed content. Raises StorageFailed."""
+        """The sealed content. Raises LedgerBusy, StorageFailed."""
         try:
             return (self._folder / name).read_bytes()
         except OSError as error:
+            if error.errno in SHORT:
+                raise LedgerBusy(f"spool: {error.strerror}; try again") from None
             raise StorageFailed(f"{error.filename}: cannot be read ({error.strerror})") from None
 
     def drop(self, name: str) -> None:
