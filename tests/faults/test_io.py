@@ -9,6 +9,7 @@ from soak.io import Figures, Lane, Point
 POINTS = [
     (Point("small", "writer", "pwrite64", 3, "EIO"), 421, "exit 1"),
     (Point("small", "writer", "pwrite64", 3, "ENOSPC"), 452, "exit 0"),
+    (Point("small", "writer", "pwrite64", 3, "EROFS"), 421, "exit 1"),  # as when the kernel remounts read-only
     (Point("small", "writer", "fsync", 1, "EIO"), 421, "exit 1"),
     (Point("small", "writer", "fsync", 1, "SIGKILL"), None, "SIGKILL"),
     (Point("small", "writer", "fsync", 2, "EIO"), 250, "exit 1"),

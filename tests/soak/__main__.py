@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from soak import flood, fuzz, io, kill, leaks, loris, power, smuggle
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what a campaign started and mounted is ended too
     parser = argparse.ArgumentParser(prog="./dev soak", description=__doc__)
     names = parser.add_subparsers(dest="name", required=True)
     one = names.add_parser("kill", help=kill.__doc__)
-    one.add_argument("--times", type=int, default=100, help="how often the daemon is killed")
+    one.add_argument("--kills", type=int, default=100, help="how often the daemon is killed")
     one.add_argument("--messages", type=int, default=10_000, help="accepted messages at least")
     one.add_argument("--workers", type=int, default=1, help="processes of the daemon")
     one.add_argument("--seed", type=int, default=None)
@@ -65,7 +67,7 @@ def main() -> int:
         return asyncio.run(power.campaign(options.times, options.messages, options.seed, options.workers))
     if options.name == "leaks":
         return leaks.campaign(options.messages, options.seed, options.jobs, options.first)
-    return asyncio.run(kill.campaign(options.times, options.messages, options.seed, options.workers))
+    return asyncio.run(kill.campaign(options.kills, options.messages, options.seed, options.workers))
 
 
 sys.exit(main())

@@ -32,7 +32,7 @@ Series = tuple[str, str, str]
 """(size, role, call): all its points are one lane's."""
 CALLS = ("write", "writev", "pwrite64", "pwritev", "fsync", "fdatasync", "rename", "renameat", "renameat2", "unlink",
          "unlinkat", "ftruncate", "fallocate")
-FAULTS = {"EIO": "error=EIO", "ENOSPC": "error=ENOSPC", "SIGKILL": "signal=SIGKILL"}
+FAULTS = {"EIO": "error=EIO", "ENOSPC": "error=ENOSPC", "EROFS": "error=EROFS", "SIGKILL": "signal=SIGKILL"}
 SIZES = {"small": 20, "big": 6000}
 """Lines of the two messages: one is kept in the ledger, one in a file of its own."""
 ROLES = ("loop", "writer", "pool")

@@ -41,7 +41,7 @@ GONE_S = 30.0
 
 
 class NoLoopDeviceError(Exception):
-    """This machine lets nobody mount an image."""
+    """This machine lets nobody mount an image, or shut its file system down."""
 
 
 async def campaign(times: int, messages: int, seed: int | None, workers: int) -> int:
@@ -171,6 +171,11 @@ def mounted(image: Path, where: Path) -> Iterator[Disk]:
     except subprocess.CalledProcessError as error:
         raise NoLoopDeviceError(f"no image can be mounted here: {error.stderr.strip()}") from None
     try:
+        try:
+            disk.cut()
+        except OSError as error:
+            raise NoLoopDeviceError(f"the file system cannot be shut down here: {error.strerror}") from None
+        disk.mount_anew()
         yield disk
     finally:
         disk.unmount()
