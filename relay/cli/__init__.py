@@ -39,7 +39,8 @@ def _run() -> int:
     except click.exceptions.Abort:
         return 130
     except click.ClickException as error:
-        error.show()
+        with contextlib.suppress(OSError):
+            error.show()
         return 2
     except ConfigError as error:
         for problem in error.problems:

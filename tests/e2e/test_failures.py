@@ -207,6 +207,8 @@ async def test_ipv6_both_ways(start_relay: Start, nameserver: NameServer) -> Non
                               outbound={"route": "mx", "port": outside.port, "allow_loopback": True},
                               dns={"resolvers": [f"127.0.0.1:{nameserver.port}"]})
     alias = relay.order()["buyer"]["alias"]
+    while '"[::1]:' not in relay.log.read_text():  # start() waits for the first listener
+        await asyncio.sleep(0.02)
     listening = [json.loads(line)["where"] for line in relay.log.read_text().splitlines() if '"listening"' in line]
     port = int(next(where for where in listening if where.startswith("[::1]")).rpartition(":")[2])
 

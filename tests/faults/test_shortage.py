@@ -1,13 +1,16 @@
-"""Short of descriptors, a message that needs one is deferred, in or out; nothing ends and nothing is lost."""
+"""Short of descriptors, a message that needs one is deferred, in or out; a log without room changes no exit status."""
 
 from __future__ import annotations
 
 import resource
+import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import pytest
 from hostile import Client, open_files
-from support import BUYER, SELLER, Relay, message
+from support import BUYER, SELLER, TRADEPOST, Relay, message
 
 from relay.demo.outside import OutsideServer
 
@@ -55,3 +58,13 @@ async def send(client: Client, alias: str, subject: str, body: str) -> str:
     assert (await client.say("DATA")).startswith("354")
     client.send(message(SELLER, alias, subject, body).replace(b"\r\n.", b"\r\n..") + b".\r\n")
     return await client.reply()
+
+
+@pytest.mark.parametrize(("words", "full", "status"), [
+    (["--version"], "stderr", 0), (["--version"], "stdout", 1), (["no-such-command"], "stderr", 2)], ids=str)
+def test_output_that_finds_no_room_is_never_exit_120(tmp_path: Path, words: list[str], full: str, status: int) -> None:
+    with Path("/dev/full").open("w") as nowhere, (tmp_path / "other").open("w+") as other:
+        streams = {"stdout": other, "stderr": other} | {full: nowhere}
+        done = subprocess.run([str(TRADEPOST), *words], env={"PATH": "", "HOME": str(tmp_path)}, timeout=60, **streams)
+        assert done.returncode == status
+        assert "Traceback" not in (tmp_path / "other").read_text()

@@ -161,6 +161,7 @@ class Lane:
                 for fault in ("EIO", "ENOSPC") if reached and all(files[number - 1 : number]) else ():
                     await self.run(Point(*one, number, fault))
                 number += 1
+            print(f"{' '.join(one)}: done, {self.found.points} points so far, {len(self.found.wrong)} wrong", flush=True)
 
     async def calls(self, size: str) -> dict[tuple[str, str], list[bool]]:
         """The calls that each thread makes in a run without a fault, by kind: for each whether it is about a file."""
