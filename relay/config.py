@@ -34,6 +34,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from aliasing.address import Address, AddressError
 from policy.case import PolicySettings
 from relay import texts
+from relay.durable import read_regular
 from relay.errors import ConfigError
 from relay.values import UNSET, Domain, Duration, Endpoint, Listener, Network, Pause, domain
 
@@ -341,7 +342,7 @@ def load(path: Path | None) -> Config:
     if path is not None:
         name = path.name
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_regular(path).decode("utf-8")
         except OSError as error:
             raise ConfigError([f"{path}: cannot be read ({error.strerror}); name another file with -c"]) from None
         except UnicodeDecodeError:

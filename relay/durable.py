@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -41,3 +42,12 @@ def sync_folder(path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def read_regular(path: Path) -> bytes:
+    """The octets of a regular file. Raises OSError, for a pipe or device as well: whoever waited for its other end
+    would wait in the middle of a reload."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return file.read()

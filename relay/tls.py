@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from relay.durable import write_durably
+from relay.durable import read_regular, write_durably
 from relay.errors import StorageFailed, UsageError
 
 
@@ -21,7 +21,7 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     for path in (certificate, key):
         try:
-            path.read_bytes()
+            read_regular(path)
         except OSError as error:
             raise UsageError(f"tls: {path}: {error.strerror}; "
                              "name readable files in tls.certificate and tls.key") from None

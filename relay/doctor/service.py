@@ -40,6 +40,10 @@ def certificate(config: Config, plan: Plan, now: datetime) -> Iterator[Finding]:
     except (TradepostError, OSError, ValueError) as error:
         yield wrong(str(path), "certificate-unusable", str(error), "give tls.certificate and tls.key a PEM pair")
         return
+    mode = key.stat().st_mode & 0o777
+    if mode & 0o007:
+        yield warning(str(key), "certificate-key-open", f"every user of this machine may read the private key (mode "
+                      f"{mode:04o})", f"chmod 640 {key}, with the daemon's group, or hand it over by LoadCredential=")
     names, hostname = ", ".join(found.names) or "nobody", plan.hostname
     if not found.covers(hostname):
         yield wrong(str(path), "certificate-name", f"it names {names}, not {hostname}", f"get one for {hostname}")

@@ -35,6 +35,8 @@ _JOINS = """FROM message m JOIN correspondence c ON c.id = m.correspondence_id
 JOIN party s ON s.id = c.seller_id JOIN party b ON b.id = c.buyer_id"""
 
 _PAGE = 1000
+MAX_EVENTS = 10_000
+"""Of the mail log at one time: what a follower holds in memory."""
 
 
 class Listing:
@@ -93,7 +95,7 @@ class Listing:
 
     def events(self, *, after: int, order: str | None, trace: str | None,
                last: int | None) -> Iterator[dict[str, Any]]:
-        """The mail log: events with a number above `after`, oldest first; only the newest `last` if given."""
+        """The mail log: events with a number above `after`, MAX_EVENTS at most, or the newest `last`; oldest first."""
         conditions, values = ["e.id > ?"], list[object]([after])
         for column, value in (("c.order_number", order), ("m.trace", trace)):
             if value is not None:
@@ -101,8 +103,9 @@ class Listing:
                 values.append(value)
         sql = ("SELECT e.id, e.at, e.kind, e.name, e.detail, m.public_id, m.trace, c.order_number FROM event e "  # noqa: S608
                "JOIN message m ON m.id = e.message_id JOIN correspondence c ON c.id = m.correspondence_id "
-               f"WHERE {' AND '.join(conditions)} ORDER BY e.id DESC LIMIT ?")
-        for row in reversed(list(self._db.query(sql, (*values, last or 10_000)))):
+               f"WHERE {' AND '.join(conditions)} ORDER BY e.id {'DESC' if last else 'ASC'} LIMIT ?")
+        rows = list(self._db.query(sql, (*values, last or MAX_EVENTS)))
+        for row in reversed(rows) if last else rows:
             yield {"number": row["id"], "at": iso(row["at"]), "message": row["public_id"], "trace": row["trace"],
                    "order": row["order_number"], "kind": row["kind"], "name": row["name"],
                    "detail": "" if row["kind"] in ("verdict", "cleaned") else row["detail"]}

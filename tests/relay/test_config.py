@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from datetime import timedelta
@@ -36,6 +37,12 @@ def test_check_prints_them_and_exits_2(tmp_path: Path) -> None:
     assert "listen.mx" in printed
     assert "Traceback" not in printed
     assert not (tmp_path / "var").exists()
+
+
+def test_a_pipe_is_no_configuration_to_wait_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "tradepost.toml")
+    with pytest.raises(ConfigError, match="not a regular file"):
+        config.load(tmp_path / "tradepost.toml")
 
 
 def test_a_good_one_passes_check(tmp_path: Path) -> None:

@@ -89,7 +89,10 @@ def test_the_certificate(tmp_path: Path, names: list[str], days: float, expected
     certificate = tmp_path / "certificate.pem"
     pair.cert_chain_pems[0].write_to_path(certificate)
     config = Config(relay={"hostname": "relay.example"}, tls={"certificate": str(certificate), "key": str(file)})
+    file.chmod(0o640)
     assert faults(list(service.certificate(config, plan_of(config), NOW))) == expected
+    file.chmod(0o644)
+    assert faults(list(service.certificate(config, plan_of(config), NOW))) == ["certificate-key-open", *expected]
 
 
 def test_a_certificate_without_its_key_and_one_of_our_own(tmp_path: Path) -> None:

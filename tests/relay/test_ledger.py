@@ -171,3 +171,19 @@ async def test_a_full_disk_is_an_answer_and_loses_nothing(opened: Opened) -> Non
         assert db.execute("SELECT count(*), (SELECT count(*) FROM delivery), (SELECT count(*) FROM content) FROM message"
                           ).fetchone() == (kept + 1,) * 3
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+async def test_who_follows_the_mail_log_misses_nothing(ledger: SqliteLedger, opened: Opened,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(3):
+        await ledger.commit([await entry(ledger)], NOW, lease_s=60)
+    listing = Listing(opened)
+    everything = [event["number"] for event in listing.events(after=0, order=None, trace=None, last=None)]
+    assert len(everything) > 4
+    assert [event["number"] for event in listing.events(after=0, order=None, trace=None, last=2)] == everything[-2:]
+    monkeypatch.setattr("relay.ledger.listing.MAX_EVENTS", 2)  # more came between two looks than one look shows
+    seen: list[int] = []
+    while more := [event["number"] for event in
+                   listing.events(after=max(seen, default=0), order=None, trace=None, last=None)]:
+        seen += more
+    assert seen == everything
