@@ -1,7 +1,7 @@
 """The key ring's file: made once, checked for its permissions, rotated in place, wrapped by a systemd credential.
 
 The ring seals aliases (aliasing.token), wraps each party's data key, and holds the key of the address
-look-up hash, which never rotates: with another one no address would be found again.
+look-up hash, which never rotates: with another one no address would be found again. It also keeps the DKIM keys.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pwd
 import secrets
 import shlex
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from aliasing.address import Address
 from aliasing.token import KeyRing, derive
+from relay.dkim import DkimKey
 from relay.durable import sync_folder, write_durably
 from relay.errors import KeyRingFileError, WrongRing
 
@@ -45,6 +46,7 @@ class _Contents:
     ring: KeyRing
     address_hash: bytes = field(repr=False)
     made: Mapping[int, str]
+    dkim: tuple[DkimKey, ...]
 
     def is_of(self, other: _Contents) -> bool:
         """Whether both are states of one ring: what they have in common is the same."""
@@ -147,6 +149,10 @@ class Keys:
             raise KeyRingFileError(f"{self._path}: {_not_given()}")
         self._replace(document, wrapped=wrapped)
 
+    def set_dkim(self, keys: Iterable[DkimKey]) -> None:
+        """Keep these DKIM keys and no others. Under the ledger's write lock, as every change of the ring."""
+        self._replace(self._load() | {"dkim": [key.to_json() for key in keys]})
+
     def _replace(self, document: dict[str, Any], *, wrapped: bool = True) -> None:
         _write(self._path, document, wrapped=wrapped)
         self._load()
@@ -159,6 +165,7 @@ class Keys:
                                    "ledger; restore the one that was there")
         self._contents, self.problem = contents, ""
         self.ring, self._address_hash, self._made = contents.ring, contents.address_hash, contents.made
+        self.dkim = contents.dkim
         return document
 
 
@@ -243,7 +250,8 @@ def _parse(document: dict[str, Any], path: Path) -> _Contents:
     try:
         ring = KeyRing({int(number): bytes.fromhex(key["secret"]) for number, key in document["keys"].items()})
         contents = _Contents(ring, bytes.fromhex(document["address_hash"]),
-                             {int(number): str(key["made"]) for number, key in document["keys"].items()})
+                             {int(number): str(key["made"]) for number, key in document["keys"].items()},
+                             tuple(DkimKey.from_json(one) for one in document.get("dkim", ())))
     except (KeyError, ValueError, TypeError, AttributeError):
         raise _not_a_ring(path) from None
     if any(len(secret) != KEY_BYTES for secret in (*ring.secrets.values(), contents.address_hash)):

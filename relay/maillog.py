@@ -87,6 +87,11 @@ def accept_failed(trace: str, error: BaseException) -> None:
     log.get().error("accept-failed", trace=trace, error=error)
 
 
+def unsigned(domain: str) -> None:
+    """A message leaves without DKIM: the ring holds no signing key of its relay domain."""
+    log.get().warning("unsigned", domain=domain, mend="tradepost key rotate --dkim --domain " + domain)
+
+
 def attempt(trace: str, message: str, kind: str, number: int) -> None:
     log.get().debug("attempt", trace=trace, message=message, kind=kind, number=number)
 

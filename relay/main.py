@@ -28,6 +28,7 @@ from relay.health import Health
 from relay.http import Endpoint
 from relay.ledger.clock import Steady, boot_time
 from relay.ledger.opened import open_ledger, release_leases, sweep_spool
+from relay.ledger.ring import ensure_dkim
 from relay.ledger.sqlite import SqliteLedger
 from relay.peers import Lines, Peer, answer
 from relay.processes import no_core_dumps, only_one, supervise
@@ -37,6 +38,7 @@ from relay.queue.schedule import Schedule
 from relay.receive.limits import Guard
 from relay.receive.server import bind, bind_for, listen, raise_file_limit
 from relay.receive.service import Service
+from relay.sign import Signer
 from relay.systemd import Notifier, address_of, inherited, share, watchdog_s
 from relay.transmit.attempt import Link
 from relay.transmit.route import Hop, Router
@@ -102,6 +104,7 @@ def serve(config: Config, load: Callable[[], Config] | None = None) -> int:
     lock = only_one(config.ledger_path)
     release_leases(opened, datetime.now(UTC))
     sweep_spool(opened)
+    ensure_dkim(opened, config.relay.domains)
     opened.close()  # a connection must not be carried over a fork
     _certificate(config)
     watched = watchdog_s()
@@ -172,6 +175,7 @@ class Daemon:
     async def run(self) -> int:
         config, stop = self._config, asyncio.Event()
         self._ledger = SqliteLedger(open_ledger(config.ledger_path, config.key_ring), self._steady)
+        self._signer = Signer(self._ledger.keys, self._clock)
         self._runner = self._make_runner()
         self._service = self._make_service()
         half = self._seat.watchdog_s / 2 if self._seat.watchdog_s else STUCK_S
@@ -213,7 +217,7 @@ class Daemon:
     # -- what it is made of ----------------------------------------------------------------------------------
 
     def _make_runner(self) -> Runner:
-        routes, connect, schedule, notices = _outbound(self._config, self._resolver)
+        routes, connect, schedule, notices = _outbound(self._config, self._resolver, self._signer)
         return Runner(self._ledger, routes, connect, schedule, notices, self._clock,
                       connections_per_host=self._config.outbound.connections_per_host)
 
@@ -292,7 +296,7 @@ class Daemon:
         config = reload.merged(self._config, new)
         context = _certificate(config)
         resolver = self._resolver if config.dns == self._config.dns else _resolver(config)
-        routes, connect, schedule, notices = _outbound(config, resolver)
+        routes, connect, schedule, notices = _outbound(config, resolver, self._signer)
         settings = config.policy_settings(self._listeners)
         self._ledger.keys.refresh()
         if self._ledger.keys.problem:  # found by a look before this one
@@ -321,13 +325,13 @@ def _resolver(config: Config) -> DnsResolver:
                        config.dns.timeout.total_seconds())
 
 
-def _outbound(config: Config, resolver: DnsResolver) -> tuple[Router, Connect, Schedule, Notices]:
+def _outbound(config: Config, resolver: DnsResolver, signer: Signer) -> tuple[Router, Connect, Schedule, Notices]:
     out = config.outbound
     router = Router(resolver, config.relay.hostname, out.port, out.allow_loopback, out.smarthost)
 
     async def connect(hops: Sequence[Hop]) -> Link:
         return await Link.open(hops, hostname=config.relay.hostname, tls=out.tls == "opportunistic",
-                               timeout_s=out.timeout.total_seconds())
+                               timeout_s=out.timeout.total_seconds(), sign=signer.signed)
 
     return router, connect, Schedule(out.retry, out.warn_after, out.give_up_after), _notices(config)
 

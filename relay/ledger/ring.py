@@ -7,9 +7,12 @@ and is on the disk before anything hangs on a new key: whenever the process dies
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
+from relay import dkim
+from relay.dkim import DkimKey, KeyState
 from relay.errors import UsageError
 from relay.ledger.opened import SQL, Opened
 
@@ -115,6 +118,62 @@ def retire(opened: Opened, key: int) -> list[str]:
     return []
 
 
+def ensure_dkim(opened: Opened, domains: Sequence[str]) -> None:
+    """A first pair for each relay domain that has none. It signs at once: a signature without a record counts
+    as none (RFC 6376 6.1.2), and there is no older one to go on with."""
+    now = datetime.now(UTC)
+    missing = set(domains) - {key.domain for key in opened.keys.dkim}
+    if not missing:
+        return
+    with opened.transaction():
+        for domain in sorted(missing - {key.domain for key in opened.keys.dkim}):
+            _add_pair(opened, domain, now, signs_from=now)
+
+
+def rotate_dkim(opened: Opened, domains: Sequence[str], now: datetime) -> list[DkimKey]:
+    """A new pair for each domain, published from now on, which signs after dkim.WAIT; keys long retired are forgotten.
+
+    Raises UsageError where a pair is waiting already.
+    """
+    made: list[DkimKey] = []
+    with opened.transaction():
+        if waiting := _waiting(opened, domains, now):
+            raise UsageError(f"{waiting[0].selector} of {waiting[0].domain} signs from "
+                             f"{waiting[0].signs_from.isoformat()}; use it now: tradepost key rotate --dkim --activate")
+        keys = opened.keys.dkim
+        opened.keys.set_dkim(key for key in keys if dkim.state(key, keys, now) is not KeyState.RETIRED)
+        for domain in domains:
+            is_first = all(key.domain != domain for key in opened.keys.dkim)
+            made += _add_pair(opened, domain, now, signs_from=now if is_first else now + dkim.WAIT)
+    return made
+
+
+def activate_dkim(opened: Opened, domains: Sequence[str], now: datetime) -> list[DkimKey]:
+    """What waits signs from now on; none when nothing waits."""
+    with opened.transaction():
+        waiting = _waiting(opened, domains, now)
+        changed = [replace(key, signs_from=now.replace(microsecond=0)) for key in waiting]
+        if changed:
+            opened.keys.set_dkim([key for key in opened.keys.dkim if key not in waiting] + changed)
+            for key in changed:
+                _note(opened, "dkim-activate", f"{key.selector}._domainkey.{key.domain}")
+    return changed
+
+
+def _waiting(opened: Opened, domains: Sequence[str], now: datetime) -> list[DkimKey]:
+    return [key for key in opened.keys.dkim
+            if key.domain in domains and dkim.state(key, opened.keys.dkim, now) is KeyState.PUBLISHED]
+
+
+def _add_pair(opened: Opened, domain: str, now: datetime, *, signs_from: datetime) -> list[DkimKey]:
+    taken = [key.selector for key in opened.keys.dkim if key.domain == domain]
+    pair = dkim.make_pair(domain, now, taken, signs_from=signs_from)
+    opened.keys.set_dkim([*opened.keys.dkim, *pair])
+    for key in pair:
+        _note(opened, "dkim-make", f"{key.selector}._domainkey.{key.domain}")
+    return pair
+
+
 def _holding(opened: Opened, key: int) -> Holding:
     values = _values(key)
     count, open_, closing = opened.connection.execute(_CORRESPONDENCES, values).fetchone()
@@ -126,5 +185,5 @@ def _values(key: int) -> dict[str, object]:
     return {"key": key, "recent": time.time() - UNDER_WAY_S}
 
 
-def _note(opened: Opened, name: str, key: int) -> None:
+def _note(opened: Opened, name: str, key: int | str) -> None:
     opened.connection.execute(SQL["insert_event"], (time.time(), None, None, None, "operator", name, str(key), None))

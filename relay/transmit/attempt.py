@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import aiosmtplib
 from aiosmtplib import SMTPResponse
@@ -16,6 +16,8 @@ from relay.transmit.route import Hop
 
 DATA_TIMEOUT_S = 600.0
 """RFC 5321 4.5.3.2.6: ten minutes for the reply to the final dot; aiosmtplib's one timer spans the body as well."""
+Sign = Callable[[bytes], Awaitable[bytes]]
+"""A message as bytes -> the same with its DKIM signatures."""
 _RESPONSE = (aiosmtplib.SMTPResponseException,)
 _BROKEN = (aiosmtplib.SMTPException, OSError, TimeoutError)
 
@@ -31,8 +33,9 @@ class ConnectFailed(Exception):  # noqa: N818 - the state of a destination
 class Link:
     """An open SMTP session with one hop; it carries several messages one after another."""
 
-    def __init__(self, client: aiosmtplib.SMTP, hop: Hop) -> None:
+    def __init__(self, client: aiosmtplib.SMTP, hop: Hop, sign: Sign) -> None:
         self._client = client
+        self._sign = sign
         self.hop = hop
         self.usable = True
         self.pushed_back = False
@@ -41,7 +44,7 @@ class Link:
         """Whether the last message's text was sent: from there on it may have arrived, whatever we heard."""
 
     @classmethod
-    async def open(cls, hops: Sequence[Hop], *, hostname: str, tls: bool, timeout_s: float) -> Link:
+    async def open(cls, hops: Sequence[Hop], *, hostname: str, tls: bool, timeout_s: float, sign: Sign) -> Link:
         """Connect to the first hop that takes us, with STARTTLS where it is offered (RFC 7435: no certificate
         check, and plain text when TLS fails); raises ConnectFailed."""
         last = Outcome(OutcomeKind.DEFERRED, "4.4.1")
@@ -64,11 +67,12 @@ class Link:
                     if with_tls and isinstance(error, aiosmtplib.SMTPConnectError):
                         break  # nobody listens: plain text would not help
                 else:
-                    return cls(client, hop)
+                    return cls(client, hop, sign)
         raise ConnectFailed(last)
 
     async def send(self, delivery: Delivery, content: bytes) -> Outcome:
-        """Hand one message over; never raises. Afterwards `usable` tells whether the link can take another."""
+        """Sign one message and hand it over; raises only what signing does. Afterwards `usable` tells whether the
+        link can take another."""
         client = self._client
         self.pushed_back = self.begun = False
         options = []
@@ -81,6 +85,7 @@ class Link:
                 options.append("BODY=8BITMIME")
             else:
                 content = to_seven_bit(Message.parse(content)).raw
+        content = await self._sign(content)  # as it is now: re-encoding would break a signature made before
         if client.supports_extension("size"):
             options.append(f"SIZE={len(content)}")
         # the addresses are Address values already: aiosmtplib's mail() and rcpt() would parse them once more
