@@ -36,7 +36,7 @@ from policy.case import PolicySettings
 from relay import texts
 from relay.durable import read_regular
 from relay.errors import ConfigError
-from relay.values import UNSET, Domain, Duration, Endpoint, Listener, Network, Pause, domain
+from relay.values import UNSET, Domain, Duration, Endpoint, Listener, Network, Pause, Source, TlsLevel, domain
 
 SEARCH = (Path("tradepost.toml"), Path("/etc/tradepost/tradepost.toml"))
 
@@ -103,7 +103,11 @@ class OutboundSection(_Section):
     route: str = "mx"
     port: int = Field(default=25, ge=1, le=65535)
     allow_loopback: bool = False
-    tls: Literal["opportunistic", "never"] = "opportunistic"
+    tls: TlsLevel = "opportunistic"
+    destinations: dict[Domain, TlsLevel] = {}
+    mta_sts: bool = True
+    ca_file: Annotated[Path | None, UNSET] = None
+    source_addresses: list[Source] = []
     connections_per_host: int = Field(default=8, ge=1, le=100)
     retry: list[Duration] = Field(min_length=1, default=[
         timedelta(minutes=minutes) for minutes in (2, 5, 15, 30, 60, 120, 240)])
@@ -123,6 +127,12 @@ class OutboundSection(_Section):
             if parts.scheme != "smtp" or not parts.hostname or port is None or parts.path or parts.username:
                 raise ValueError('write "mx", or a smarthost as "smtp://host:port"')
         return value
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.destinations and self.route != "mx":
+            raise ValueError("with a smarthost every connection goes to it: set outbound.tls, no destinations")
+        return self
 
     @property
     def smarthost(self) -> tuple[str, int] | None:
@@ -316,6 +326,11 @@ class Config(BaseSettings):
         if self.ledger.url is None:
             return self.data_dir / "ledger.db"
         return self._base / self.ledger.url.removeprefix("sqlite:///")
+
+    @cached_property
+    def ca_file(self) -> Path | None:
+        """Authorities for outbound TLS; None for the system's."""
+        return self._base / self.outbound.ca_file if self.outbound.ca_file else None
 
     @cached_property
     def certificate(self) -> tuple[Path, Path]:

@@ -21,7 +21,6 @@ from relay import log, maillog, reload, tls
 from relay.accept import Acceptor
 from relay.config import Config
 from relay.dns import DnsResolver
-from relay.dsn.notices import Notices
 from relay.errors import ConfigError, KeyRingFileError, TradepostError
 from relay.examiner import Examiner
 from relay.health import Health
@@ -30,18 +29,15 @@ from relay.ledger.clock import Steady, boot_time
 from relay.ledger.opened import open_ledger, release_leases, sweep_spool
 from relay.ledger.ring import ensure_dkim
 from relay.ledger.sqlite import SqliteLedger
+from relay.outbound import Outbound, notices_of
 from relay.peers import Lines, Peer, answer
 from relay.processes import no_core_dumps, only_one, supervise
 from relay.public import Public
-from relay.queue.runner import Connect, Runner
-from relay.queue.schedule import Schedule
+from relay.queue.runner import Runner
 from relay.receive.limits import Guard
 from relay.receive.server import bind, bind_for, listen, raise_file_limit
 from relay.receive.service import Service
-from relay.sign import Signer
 from relay.systemd import Notifier, address_of, inherited, share, watchdog_s
-from relay.transmit.attempt import Link
-from relay.transmit.route import Hop, Router
 from relay.vitals import STUCK_S, Vitals
 from relay.zone.plan import plan_of
 
@@ -175,7 +171,7 @@ class Daemon:
     async def run(self) -> int:
         config, stop = self._config, asyncio.Event()
         self._ledger = SqliteLedger(open_ledger(config.ledger_path, config.key_ring), self._steady)
-        self._signer = Signer(self._ledger.keys, self._clock)
+        self._outbound = Outbound(config, self._ledger.keys, self._clock)
         self._runner = self._make_runner()
         self._service = self._make_service()
         half = self._seat.watchdog_s / 2 if self._seat.watchdog_s else STUCK_S
@@ -204,6 +200,7 @@ class Daemon:
                     task.cancel()
         finally:
             self._examiner.close()
+            self._outbound.close()
             self._ledger.close()
         maillog.stopped()
         return self._status
@@ -217,7 +214,7 @@ class Daemon:
     # -- what it is made of ----------------------------------------------------------------------------------
 
     def _make_runner(self) -> Runner:
-        routes, connect, schedule, notices = _outbound(self._config, self._resolver, self._signer)
+        routes, connect, schedule, notices = self._outbound.parts(self._config, self._resolver)
         return Runner(self._ledger, routes, connect, schedule, notices, self._clock,
                       connections_per_host=self._config.outbound.connections_per_host)
 
@@ -230,7 +227,7 @@ class Daemon:
             max_recipients=config.policy.max_recipients, language=config.relay.language, tls=_certificate(config),
             keys=self._ledger.keys, ledger=self._ledger, settings=settings, clock=self._clock, guard=guard,
             resolver=self._resolver, proxies=tuple(config.listen.proxy_from),
-            acceptor=Acceptor(self._ledger, settings, self._runner, _notices(config), self._examiner, self._resolver,
+            acceptor=Acceptor(self._ledger, settings, self._runner, notices_of(config), self._examiner, self._resolver,
                               self._clock, config.relay.language))
 
     async def _helpers(self, stop: asyncio.Event) -> list[Any]:
@@ -296,7 +293,7 @@ class Daemon:
         config = reload.merged(self._config, new)
         context = _certificate(config)
         resolver = self._resolver if config.dns == self._config.dns else _resolver(config)
-        routes, connect, schedule, notices = _outbound(config, resolver, self._signer)
+        routes, connect, schedule, notices = self._outbound.parts(config, resolver)
         settings = config.policy_settings(self._listeners)
         self._ledger.keys.refresh()
         if self._ledger.keys.problem:  # found by a look before this one
@@ -323,21 +320,6 @@ class Daemon:
 def _resolver(config: Config) -> DnsResolver:
     return DnsResolver([(server.host, server.port) for server in config.dns.resolvers],
                        config.dns.timeout.total_seconds())
-
-
-def _outbound(config: Config, resolver: DnsResolver, signer: Signer) -> tuple[Router, Connect, Schedule, Notices]:
-    out = config.outbound
-    router = Router(resolver, config.relay.hostname, out.port, out.allow_loopback, out.smarthost)
-
-    async def connect(hops: Sequence[Hop]) -> Link:
-        return await Link.open(hops, hostname=config.relay.hostname, tls=out.tls == "opportunistic",
-                               timeout_s=out.timeout.total_seconds(), sign=signer.signed)
-
-    return router, connect, Schedule(out.retry, out.warn_after, out.give_up_after), _notices(config)
-
-
-def _notices(config: Config) -> Notices:
-    return Notices(config.relay.hostname, config.outbound.give_up_after)
 
 
 def _log_stray(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
@@ -62,10 +62,19 @@ def _network(value: object) -> object:
         raise ValueError(f'{str(value)!r} is no network; write it like "192.0.2.0/24" or "2001:db8::/32"') from None
 
 
+def _address(value: object) -> object:
+    try:
+        return ipaddress.ip_address(str(value))
+    except ValueError:
+        raise ValueError(f'{str(value)!r} is no address; write it like "192.0.2.1" or "2001:db8::1"') from None
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positive)]
 Pause = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_not_negative)]
 Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network)]
+Source = Annotated[ipaddress.IPv4Address | ipaddress.IPv6Address, BeforeValidator(_address)]
 Domain = Annotated[str, AfterValidator(domain)]
+TlsLevel = Literal["never", "opportunistic", "encrypt", "verify"]
 UNSET = BeforeValidator(lambda value: None if value == "" else value)  # TOML has no null
 
 

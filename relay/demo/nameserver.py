@@ -24,6 +24,8 @@ class NameServer(asyncio.DatagramProtocol):
 
     def __init__(self, zone: Zone) -> None:
         self.zone = dict(zone)
+        self.secure: set[str] = set()
+        """Names whose answers carry the AD bit, as those of a validating resolver do; "*" for all."""
         self.asked: list[tuple[str, str]] = []
         self.port = 0
         self._transport: asyncio.DatagramTransport | None = None
@@ -47,6 +49,8 @@ class NameServer(asyncio.DatagramProtocol):
         question = query.question[0]
         name = question.name.to_text(omit_final_dot=True).lower()
         kind = dns.rdatatype.to_text(question.rdtype)
+        if self.secure & {name, "*"} and query.flags & dns.flags.AD:
+            response.flags |= dns.flags.AD
         self.asked.append((name, kind))
         self._fill(response, name, kind)
         if self._transport is not None:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
+import random
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
 
 import aiosmtplib
 from aiosmtplib import SMTPResponse
@@ -12,12 +17,16 @@ from aiosmtplib import SMTPResponse
 from aliasing.message import Message
 from aliasing.sevenbit import to_seven_bit
 from relay.records import Delivery, Outcome, OutcomeKind
+from relay.transmit.dane import HAS_CHAIN, matches
 from relay.transmit.route import Hop
+from relay.transmit.security import Level, Security
 
 DATA_TIMEOUT_S = 600.0
 """RFC 5321 4.5.3.2.6: ten minutes for the reply to the final dot; aiosmtplib's one timer spans the body as well."""
 Sign = Callable[[bytes], Awaitable[bytes]]
 """A message as bytes -> the same with its DKIM signatures."""
+Count = Callable[[Security, str, str, str], None]
+"""Hears of one session: (what was asked of it, host, address, result type of RFC 8460 or "" for success)."""
 _RESPONSE = (aiosmtplib.SMTPResponseException,)
 _BROKEN = (aiosmtplib.SMTPException, OSError, TimeoutError)
 
@@ -28,6 +37,98 @@ class ConnectFailed(Exception):  # noqa: N818 - the state of a destination
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(outcome.code)
         self.outcome = outcome
+
+
+class Unsafe(Exception):  # noqa: N818 - an answer about a connection
+    """The connection is not as secure as it must be. `result` is the result type of RFC 8460 4.3."""
+
+    def __init__(self, code: str, result: str) -> None:
+        super().__init__(result)
+        self.code = code
+        self.result = result
+
+
+class Connector:
+    """Opens links: everything about connecting that does not depend on the destination."""
+
+    def __init__(self, hostname: str, timeout_s: float, sign: Sign, *, ca_file: Path | None = None,
+                 sources: Sequence[str] = (), count: Count = lambda security, host, address, result: None) -> None:
+        """`ca_file` (PEM) instead of the system's authorities; `sources` are addresses to connect from, one of the
+        hop's IP version at random; `count` hears how TLS went with each session. Raises OSError for the file."""
+        self._hostname = hostname
+        self._timeout_s = timeout_s
+        self._sign = sign
+        self._sources = sources
+        self._count = count
+        self._lax = _lax_context()
+        self._strict = ssl.create_default_context(cafile=ca_file)
+        self._strict.minimum_version = ssl.TLSVersion.TLSv1_2
+
+    async def __call__(self, hops: Sequence[Hop]) -> Link:
+        """Connect to the first hop that takes us and is as secure as it must be; raises ConnectFailed."""
+        last = Outcome(OutcomeKind.DEFERRED, "4.4.1")
+        for hop in hops:
+            for tls in _ways(hop.security):
+                client = self._client(hop)
+                try:
+                    await self._open(client, hop, tls)
+                except Unsafe as unsafe:
+                    last = Outcome(OutcomeKind.DEFERRED, unsafe.code, unsafe.result)
+                    self._count(hop.security, hop.host, hop.address, unsafe.result)
+                    client.close()
+                except _BROKEN as error:
+                    last = _deferral(error)
+                    client.close()
+                    if isinstance(error, aiosmtplib.SMTPConnectError):
+                        break  # nobody listens: another way would not help
+                else:
+                    return Link(client, hop, self._sign)
+        raise ConnectFailed(last)
+
+    def _client(self, hop: Hop) -> aiosmtplib.SMTP:
+        version = ipaddress.ip_address(hop.address).version
+        own = [one for one in self._sources if ipaddress.ip_address(one).version == version]
+        return aiosmtplib.SMTP(hostname=hop.address, port=hop.port, timeout=self._timeout_s, use_tls=False,
+                               start_tls=False, local_hostname=self._hostname,
+                               source_address=(random.choice(own), 0) if own else None)
+
+    async def _open(self, client: aiosmtplib.SMTP, hop: Hop, tls: _Tls) -> None:
+        await client.connect()
+        with contextlib.suppress(aiosmtplib.SMTPHeloError):
+            await client.ehlo()
+        if not client.last_ehlo_response:
+            await client.helo()
+        if tls is _Tls.NONE:
+            return
+        if not client.supports_extension("starttls"):
+            if tls is not _Tls.ANY or hop.security.level > Level.OPPORTUNISTIC:
+                raise Unsafe("4.7.4", "starttls-not-supported")
+            self._count(hop.security, hop.host, hop.address, "starttls-not-supported")
+            return
+        try:
+            await client.starttls(tls_context=self._strict if tls is _Tls.VERIFIED else self._lax,
+                                  server_hostname=hop.host)
+        except ssl.SSLError as error:
+            raise Unsafe("4.7.5", _result(error)) from None
+        if tls is _Tls.DANE and not _is_as_published(client, hop):
+            raise Unsafe("4.7.5", "validation-failure")
+        self._count(hop.security, hop.host, hop.address, "")
+        await client.ehlo()
+
+
+class _Tls(Enum):
+    NONE = "plain text"
+    ANY = "STARTTLS without a look at the certificate"
+    VERIFIED = "STARTTLS with a certificate for the hop's name"
+    DANE = "STARTTLS with the certificate of its TLSA records"
+
+
+def _ways(security: Security) -> tuple[_Tls, ...]:
+    """How to try a hop, in this order."""
+    if security.level is Level.OPPORTUNISTIC:
+        return (*((_Tls.VERIFIED,) if security.testing else ()), _Tls.ANY, _Tls.NONE)
+    only = {Level.NEVER: _Tls.NONE, Level.ENCRYPT: _Tls.ANY, Level.VERIFY: _Tls.VERIFIED, Level.DANE: _Tls.DANE}
+    return (only[security.level],)
 
 
 class Link:
@@ -42,33 +143,6 @@ class Link:
         """Whether the last answer was about us and not about the message: 421, 4xx to MAIL, or none at all."""
         self.begun = False
         """Whether the last message's text was sent: from there on it may have arrived, whatever we heard."""
-
-    @classmethod
-    async def open(cls, hops: Sequence[Hop], *, hostname: str, tls: bool, timeout_s: float, sign: Sign) -> Link:
-        """Connect to the first hop that takes us, with STARTTLS where it is offered (RFC 7435: no certificate
-        check, and plain text when TLS fails); raises ConnectFailed."""
-        last = Outcome(OutcomeKind.DEFERRED, "4.4.1")
-        for hop in hops:
-            for with_tls in (True, False) if tls else (False,):
-                client = aiosmtplib.SMTP(hostname=hop.address, port=hop.port, timeout=timeout_s, use_tls=False,
-                                         start_tls=False, local_hostname=hostname)
-                try:
-                    await client.connect()
-                    with contextlib.suppress(aiosmtplib.SMTPHeloError):
-                        await client.ehlo()
-                    if not client.last_ehlo_response:
-                        await client.helo()
-                    if with_tls and client.supports_extension("starttls"):
-                        await client.starttls(tls_context=_opportunistic(), server_hostname=hop.host)
-                        await client.ehlo()
-                except _BROKEN as error:
-                    last = _deferral(error)
-                    client.close()
-                    if with_tls and isinstance(error, aiosmtplib.SMTPConnectError):
-                        break  # nobody listens: plain text would not help
-                else:
-                    return cls(client, hop, sign)
-        raise ConnectFailed(last)
 
     async def send(self, delivery: Delivery, content: bytes) -> Outcome:
         """Sign one message and hand it over; raises only what signing does. Afterwards `usable` tells whether the
@@ -125,11 +199,28 @@ class Link:
             self.usable = False
 
 
-def _opportunistic() -> ssl.SSLContext:
-    context = ssl.create_default_context()
+def _lax_context() -> ssl.SSLContext:
+    """For whoever is to be talked to in private, whatever the certificate; DANE compares that afterwards."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _is_as_published(client: aiosmtplib.SMTP, hop: Hop) -> bool:
+    tls = client.get_transport_info("ssl_object")
+    own = tls.getpeercert(binary_form=True)
+    chain = [own] if own else []
+    if HAS_CHAIN:
+        chain = [bytes(one) for one in tls.get_unverified_chain()]
+    return matches(hop.security.tlsa, chain, (hop.host, hop.security.domain), datetime.now(UTC))
+
+
+def _result(error: ssl.SSLError) -> str:
+    """RFC 8460 4.3; the codes are OpenSSL's X509_V_ERR_*."""
+    code = getattr(error, "verify_code", None)
+    known = {10: "certificate-expired", 62: "certificate-host-mismatch", 64: "certificate-host-mismatch"}
+    return "validation-failure" if code is None else known.get(code, "certificate-not-trusted")
 
 
 def _answered(code: int, text: str) -> Outcome:
