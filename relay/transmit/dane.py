@@ -14,7 +14,7 @@ from hashlib import sha256, sha512
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store, VerificationError
 
 HAS_CHAIN = sys.version_info >= (3, 13)
 TRUST_ANCHOR, END_ENTITY = 2, 3
@@ -78,7 +78,11 @@ def _is_under(anchor: bytes, chain: Sequence[bytes], names: Sequence[str], now: 
         trusted, leaf, *between = [x509.load_der_x509_certificate(one) for one in (anchor, *chain)]
     except ValueError:
         return False
-    builder = PolicyBuilder().store(Store([trusted])).time(now)
+    # RFC 5280 4.2.1.6 lets the names be critical; the browsers' profile does not where there is a subject as well
+    names_anyhow = ExtensionPolicy.webpki_defaults_ee().require_present(
+        x509.SubjectAlternativeName, Criticality.AGNOSTIC, None)
+    builder = PolicyBuilder().store(Store([trusted])).time(now).extension_policies(
+        ca_policy=ExtensionPolicy.webpki_defaults_ca(), ee_policy=names_anyhow)
     for name in names:
         try:
             builder.build_server_verifier(x509.DNSName(name)).verify(leaf, between)
