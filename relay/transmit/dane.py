@@ -78,8 +78,8 @@ def _is_under(anchor: bytes, chain: Sequence[bytes], names: Sequence[str], now: 
         trusted, leaf, *between = [x509.load_der_x509_certificate(one) for one in (anchor, *chain)]
     except ValueError:
         return False
-    # RFC 5280 4.2.1.6 lets the names be critical; the browsers' profile does not where there is a subject as well
-    names_anyhow = ExtensionPolicy.webpki_defaults_ee().require_present(
+    # a private authority need not follow the browsers' rules of what is critical (RFC 5280 4.2.1.6, 4.2.1.12)
+    names_anyhow = ExtensionPolicy.permit_all().require_present(
         x509.SubjectAlternativeName, Criticality.AGNOSTIC, None)
     builder = PolicyBuilder().store(Store([trusted])).time(now).extension_policies(
         ca_policy=ExtensionPolicy.webpki_defaults_ca(), ee_policy=names_anyhow)
