@@ -29,7 +29,7 @@ from relay.ledger.clock import Steady, boot_time
 from relay.ledger.opened import open_ledger, release_leases, sweep_spool
 from relay.ledger.ring import ensure_dkim
 from relay.ledger.sqlite import SqliteLedger
-from relay.outbound import Outbound, notices_of
+from relay.outbound import Outbound, notices_of, strict_context
 from relay.peers import Lines, Peer, answer
 from relay.processes import no_core_dumps, only_one, supervise
 from relay.public import Public
@@ -103,6 +103,7 @@ def serve(config: Config, load: Callable[[], Config] | None = None) -> int:
     ensure_dkim(opened, config.relay.domains)
     opened.close()  # a connection must not be carried over a fork
     _certificate(config)
+    strict_context(config)
     watched = watchdog_s()
     try:
         if config.relay.workers == 1:

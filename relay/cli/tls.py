@@ -16,7 +16,7 @@ def tls() -> None:
 
 
 @tls.command("report")
-@click.option("--day", metavar="YYYY-MM-DD", type=click.DateTime(["%Y-%m-%d"]), help="A UTC day; yesterday unless given.")
+@click.option("--day", metavar="YYYY-MM-DD", type=click.DateTime(["%Y-%m-%d"]), help="A UTC day; else yesterday.")
 @click.option("--domain", metavar="DOMAIN", help="Only this destination.")
 @json_option
 def tls_report(day: datetime | None, domain: str | None, as_json: bool) -> None:

@@ -9,7 +9,6 @@ import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from enum import Enum
-from pathlib import Path
 
 import aiosmtplib
 from aiosmtplib import SMTPResponse
@@ -51,18 +50,17 @@ class Unsafe(Exception):  # noqa: N818 - an answer about a connection
 class Connector:
     """Opens links: everything about connecting that does not depend on the destination."""
 
-    def __init__(self, hostname: str, timeout_s: float, sign: Sign, *, ca_file: Path | None = None,
+    def __init__(self, hostname: str, timeout_s: float, sign: Sign, strict: ssl.SSLContext, *,
                  sources: Sequence[str] = (), count: Count = lambda security, host, address, result: None) -> None:
-        """`ca_file` (PEM) instead of the system's authorities; `sources` are addresses to connect from, one of the
-        hop's IP version at random; `count` hears how TLS went with each session. Raises OSError for the file."""
+        """`strict` verifies certificates; `sources` are addresses to connect from, one of the hop's IP version at
+        random; `count` hears how TLS went with each session."""
         self._hostname = hostname
         self._timeout_s = timeout_s
         self._sign = sign
         self._sources = sources
         self._count = count
         self._lax = _lax_context()
-        self._strict = ssl.create_default_context(cafile=ca_file)
-        self._strict.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._strict = strict
 
     async def __call__(self, hops: Sequence[Hop]) -> Link:
         """Connect to the first hop that takes us and is as secure as it must be; raises ConnectFailed."""

@@ -181,6 +181,13 @@ async def test_dane_and_a_required_certificate_under_the_daemon(
     await outside.stop()
 
 
+def test_authorities_that_cannot_be_read_end_the_start(tmp_path: Path) -> None:
+    relay = Relay(tmp_path, {"outbound": {"route": "mx", "ca_file": "gone.pem"}})
+    assert "outbound.ca_file: gone.pem: No such file" in relay.run("serve", check=2).replace(f"{tmp_path}/", "")
+    (tmp_path / "gone.pem").write_text("nothing\n")
+    assert "is no PEM file" in relay.run("serve", check=2)
+
+
 async def test_a_rotation_while_the_daemon_runs(relay: Relay, outside: OutsideServer) -> None:
     alias = relay.order()["buyer"]["alias"]
     old = {one["selector"] for one in relay.json("key", "list", "--dkim")}

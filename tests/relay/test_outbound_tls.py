@@ -163,8 +163,8 @@ class World:
         async def unsigned(message: bytes) -> bytes:
             return message
 
-        return Connector("relay.example", 5.0, unsigned, ca_file=self.ca_file, sources=sources,
-                         count=self.results.count)
+        strict = ssl.create_default_context(cafile=self.ca_file)
+        return Connector("relay.example", 5.0, unsigned, strict, sources=sources, count=self.results.count)
 
     def report(self) -> dict[str, Any]:
         self.results.flush()
