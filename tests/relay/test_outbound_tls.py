@@ -283,7 +283,7 @@ async def test_records_that_nobody_can_use_still_ask_for_tls(world: World, recor
     assert await refusal(world) == ("4.7.4", "starttls-not-supported")
 
 
-@pytest.mark.parametrize("secure", [{DOMAIN}, {DOMAIN, MX}, {MX, "tlsa"}])
+@pytest.mark.parametrize("secure", [{DOMAIN}, {DOMAIN, MX}, {MX, "tlsa"}, {DOMAIN, "tlsa"}])
 async def test_what_dnssec_does_not_vouch_for_counts_for_nothing(world: World, ca: trustme.CA, secure: set[str]) -> None:
     far = await world.outside(ca.issue_cert(MX))
     world.tlsa("3 1 1 " + "ab" * 32)
@@ -406,7 +406,7 @@ async def test_a_new_id_is_a_new_policy(world: World, ca: trustme.CA, web_certif
 @pytest.mark.parametrize(("change", "result"), [
     ({"status": "301 Moved", "more": "Location: https://elsewhere.example/\r\n"}, "sts-policy-fetch-error"),
     ({"status": "404 Not Found"}, "sts-policy-fetch-error"), ({"kind": "text/html"}, "sts-policy-fetch-error"),
-    ({"body": "x" * 70_000}, "sts-policy-invalid"), ({"body": POLICY.replace("STSv1", "STSv2")}, "sts-policy-invalid"),
+    ({"body": POLICY + "x: y\r\n" * 12_000}, "sts-policy-invalid"), ({"body": POLICY.replace("STSv1", "STSv2")}, "sts-policy-invalid"),
     ({"body": POLICY.replace("max_age: 86400", "")}, "sts-policy-invalid"),
     ({"body": POLICY.replace(MX, "mx_1.example:25")}, "sts-policy-invalid"),
 ])
