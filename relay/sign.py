@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,7 +16,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding
 
 from aliasing.address import single_mailbox
+from aliasing.message import Field, Message
 from relay import dkim, maillog
+from relay.authn import canonical
+from relay.authn.canonical import RELAXED
 from relay.dkim import Algorithm, DkimKey
 from relay.keys import Keys
 
@@ -31,9 +33,6 @@ UNSIGNED = frozenset(("received", "return-path", "dkim-signature"))
 VALID = timedelta(days=7)
 """x=: an old message replayed to strangers is ours no more, and no key is needed longer than it is published."""
 _LINE = 76
-_FIELD = re.compile(rb"[^\r\n]*(?:\r\n[ \t][^\r\n]*)*\r\n")
-_SPACE = re.compile(rb"[ \t\r\n]+")
-_Fields = list[tuple[str, bytes]]
 
 
 class Signer:
@@ -49,13 +48,13 @@ class Signer:
 
     def sign(self, message: bytes) -> bytes:
         """The same, here and now. Without a key for the domain of From it stays as it is, and the log says so."""
-        fields, body = split(message)
-        domain, now = _domain(fields), self._clock()
+        parsed = Message.parse(message)
+        domain, now = _domain(parsed), self._clock()
         keys = dkim.signing(self._keys.dkim, domain, now)
         if not keys:
             maillog.unsigned(domain)
             return message
-        return signatures(fields, body, keys, now) + message
+        return signatures(parsed, keys, now) + message
 
 
 def dkim_records(keys: Keys, domain: str, now: datetime) -> list[tuple[str, str]]:
@@ -73,53 +72,20 @@ class Digest:
     body_hash: str
 
 
-def signatures(fields: _Fields, body: bytes, keys: Sequence[DkimKey], now: datetime) -> bytes:
+def signatures(message: Message, keys: Sequence[DkimKey], now: datetime) -> bytes:
     """One DKIM-Signature field for each key, as bytes to put before the message."""
-    names, headers = signed_headers(fields)
-    digest = Digest(names, headers, base64.b64encode(sha256(relaxed_body(body)).digest()).decode())
+    names, headers = signed_headers(message.fields)
+    body_hash = canonical.body_hash(message.body(message.root), RELAXED)
+    digest = Digest(names, headers, base64.b64encode(body_hash).decode())
     return b"".join(_signature(key, digest, now) for key in keys)
 
 
-def split(message: bytes) -> tuple[_Fields, bytes]:
-    """(lower-case name, raw bytes) of each header field, and the body."""
-    end = message.find(b"\r\n\r\n")
-    header, body = (message, b"") if end < 0 else (message[:end + 2], message[end + 4:])
-    fields = [(raw.partition(b":")[0].rstrip(b" \t").decode("latin-1").lower(), raw) for raw in _FIELD.findall(header)]
-    return fields, body
-
-
-def signed_headers(fields: _Fields) -> tuple[tuple[str, ...], bytes]:
-    """The h= list and the canonical fields it names. The last one of a name comes first (RFC 6376 5.4.2)."""
-    present = [name for name, _ in fields if name not in UNSIGNED]
+def signed_headers(fields: Sequence[Field]) -> tuple[tuple[str, ...], bytes]:
+    """The h= list and the canonical fields it names: each name once more than it is there (RFC 6376 5.4.2)."""
+    present = [field.name for field in fields if field.name not in UNSIGNED]
     order = [*OVERSIGNED, *(name for name in dict.fromkeys(present) if name not in OVERSIGNED)]
-    names: list[str] = []
-    chosen: list[bytes] = []
-    for name in order:
-        found = [raw for one, raw in reversed(fields) if one == name]
-        names += [name] * (len(found) + 1)
-        chosen += found
-    return tuple(names), b"".join(relaxed_field(raw) for raw in chosen)
-
-
-def relaxed_field(raw: bytes) -> bytes:
-    """RFC 6376 3.4.2, CRLF included."""
-    name, _, value = raw.partition(b":")
-    return name.rstrip(b" \t").lower() + b":" + _SPACE.sub(b" ", value).strip(b" ") + b"\r\n"
-
-
-def relaxed_body(body: bytes) -> bytes:
-    """RFC 6376 3.4.4. Whole-body steps in C: sixteen megabytes are a matter of milliseconds, whatever is in them."""
-    body = body.replace(b"\t", b" ")
-    while b"  " in body:
-        body = body.replace(b"  ", b" ")
-    body = body.replace(b" \r\n", b"\r\n").removesuffix(b" ")
-    text = body.rstrip(b"\r\n")
-    end = len(body)
-    if body[len(text):] == b"\r\n" * ((end - len(text)) // 2):
-        end = len(text)
-    while body.endswith(b"\r\n", 0, end):  # only where a bare CR or LF stands among the last line ends
-        end -= 2
-    return body[:end] + b"\r\n" if end else b""
+    names = [name for name in order for _ in range(present.count(name) + 1)]
+    return tuple(names), b"".join(canonical.header_field(one.raw, RELAXED) for one in canonical.select(fields, names))
 
 
 def _signature(key: DkimKey, digest: Digest, now: datetime) -> bytes:
@@ -129,7 +95,8 @@ def _signature(key: DkimKey, digest: Digest, now: datetime) -> bytes:
              f"t={at}; x={at + int(VALID.total_seconds())};\r\n\t"
              f"h={_folded(digest.names)};\r\n\t"
              f"bh={digest.body_hash};\r\n\tb=")
-    over = digest.headers + relaxed_field(field.encode())[:-2]  # RFC 6376 3.7: itself, b= empty, without its CRLF
+    # RFC 6376 3.7: and itself, b= empty, without its CRLF
+    over = digest.headers + canonical.header_field(field.encode() + b"\r\n", RELAXED).removesuffix(b"\r\n")
     value = base64.b64encode(_sign(key, over)).decode()
     pieces = [value[start:start + _LINE - 4] for start in range(0, len(value), _LINE - 4)]
     return (field + "\r\n\t ".join(pieces) + "\r\n").encode()
@@ -153,8 +120,8 @@ def _folded(names: Sequence[str]) -> str:
     return "\r\n\t ".join(lines).removesuffix(":")
 
 
-def _domain(fields: _Fields) -> str:
+def _domain(message: Message) -> str:
     """That of the one From, which the relay has written itself: the signature aligns with it (RFC 7489 3.1.1)."""
-    values = [raw.partition(b":")[2] for name, raw in fields if name == "from"]
-    mailbox = single_mailbox(values[0].replace(b"\r\n", b"").decode("utf-8", "replace")) if len(values) == 1 else None
+    fields = message.all("from")
+    mailbox = single_mailbox(fields[0].value.decode("utf-8", "replace")) if len(fields) == 1 else None
     return mailbox.domain if mailbox else ""

@@ -22,9 +22,12 @@ from dkim.canonicalization import Relaxed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aliasing.message import Message
 from relay import sign
+from relay.authn import canonical
+from relay.authn.canonical import RELAXED, header_field, relaxed_body
 from relay.dkim import Algorithm, DkimKey, make_pair, records
-from relay.sign import OVERSIGNED, Signer, relaxed_body, relaxed_field, signed_headers, split
+from relay.sign import OVERSIGNED, Signer, signed_headers
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 PAIR = make_pair("relay.example", NOW, (), signs_from=NOW)
@@ -73,9 +76,9 @@ def key_of(algorithm: Algorithm, secret: bytes) -> DkimKey:
 
 
 def test_the_canonical_forms_of_rfc_6376_3_4_5() -> None:
-    fields, body = split(b"A: X\r\nB : Y\t\r\n\tZ  \r\n\r\n C \r\nD \t E\r\n\r\n\r\n")
-    assert b"".join(relaxed_field(raw) for _, raw in fields) == b"a:X\r\nb:Y Z\r\n"
-    assert relaxed_body(body) == b" C\r\nD E\r\n"
+    example = Message.parse(b"A: X\r\nB : Y\t\r\n\tZ  \r\n\r\n C \r\nD \t E\r\n\r\n\r\n")
+    assert b"".join(header_field(field.raw, RELAXED) for field in example.fields) == b"a:X\r\nb:Y Z\r\n"
+    assert relaxed_body(example.body(example.root)) == b" C\r\nD E\r\n"
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -83,15 +86,15 @@ def test_the_signatures_of_rfc_8463_appendix_a_come_out_octet_for_octet(number: 
     secrets = [ed25519.Ed25519PrivateKey.from_private_bytes(base64.b64decode(RFC8463_ED25519)),
                load_pem_private_key(RFC8463_RSA, None)]
     secret = secrets[number].private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())  # type: ignore[union-attr]
-    fields, body = split(RFC8463)
-    signature = [raw for name, raw in fields if name == "dkim-signature"][number]
+    example = Message.parse(RFC8463)
+    signature = example.all("dkim-signature")[number].raw
     body_hash = re.search(rb"bh=([^;]*)", signature)
     wanted = re.search(rb"\bb=([^;]*)\Z", signature)
     assert body_hash
     assert wanted
-    assert sign.sha256(relaxed_body(body)).digest() == base64.b64decode(body_hash[1])
-    over = b"".join(relaxed_field(raw) for _, raw in fields[2:])  # its h= list is the header's own order
-    over += relaxed_field(signature[:wanted.start(1)])[:-2]
+    assert canonical.body_hash(example.body(example.root), RELAXED) == base64.b64decode(body_hash[1])
+    fields = [field.raw for field in example.fields[2:]]  # its h= list is the header's own order
+    over = b"".join(header_field(raw, RELAXED) for raw in (*fields, signature[:wanted.start(1)] + b"\r\n"))[:-2]
     key = key_of((Algorithm.ED25519, Algorithm.RSA)[number], secret)
     assert sign._sign(key, over) == base64.b64decode(wanted[1])
 
@@ -161,7 +164,7 @@ def test_the_canonical_body_is_dkimpys(lines: list[bytes], blank: int, ended: bo
 @settings(max_examples=300, deadline=None)
 def test_a_canonical_field_is_dkimpys(name: bytes, value: bytes) -> None:
     (expected,) = Relaxed.canonicalize_headers([(name, b" " + value + b"\r\n")])
-    assert relaxed_field(name + b": " + value + b"\r\n") == b":".join(expected)
+    assert header_field(name + b": " + value + b"\r\n", RELAXED) == b":".join(expected)
 
 
 @given(st.lists(st.tuples(_names, _values), max_size=8), _lines, st.integers(0, 3))
@@ -173,9 +176,9 @@ def test_whatever_is_signed_dkimpy_verifies(fields: list[tuple[bytes, bytes]], l
 
 
 def test_each_instance_of_a_field_is_signed_from_the_bottom_up() -> None:
-    names, canonical = signed_headers([("x-a", b"X-A: 1\r\n"), ("received", b"Received: x\r\n"), ("x-a", b"X-A: 2\r\n")])
+    names, octets = signed_headers(Message.parse(b"X-A: 1\r\nReceived: x\r\nX-A: 2\r\n\r\n").fields)
     assert names == (*OVERSIGNED, "x-a", "x-a", "x-a")
-    assert canonical == b"x-a:2\r\nx-a:1\r\n"
+    assert octets == b"x-a:2\r\nx-a:1\r\n"
 
 
 @pytest.mark.parametrize("body", [b"\r\n" * 4_000_000, b" " * 8_000_000, b"\t \r\n" * 2_000_000, b" \t" * 4_000_000 + b"x"])
