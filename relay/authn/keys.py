@@ -59,13 +59,14 @@ async def fetch(resolver: Resolver, domain: str, selector: str, algorithm: str) 
     problem = "there is no key under its selector"
     for record in records[:MAX_KEYS]:
         try:
-            return _read(record, algorithm)
+            return read(record, algorithm)
         except (TagError, NoKey) as error:
             problem = str(error)
     raise NoKey(problem)
 
 
-def _read(record: bytes, algorithm: str) -> Key:
+def read(record: bytes, algorithm: str) -> Key:
+    """The key in one TXT record, if it is one for mail, SHA-256 and `algorithm`. Raises TagError, NoKey."""
     found = tags.parse(record.decode("utf-8", "replace"))
     if "v" in found and (found["v"] != "DKIM1" or next(iter(found)) != "v"):
         raise NoKey("its key has another version")

@@ -26,11 +26,12 @@ def tls_report(day: datetime | None, domain: str | None, as_json: bool) -> None:
     """
     from relay.outbound import results_folder
     from relay.transmit.results import reports
+    from relay.zone.plan import plan_of
 
     wanted = day.date() if day else datetime.now(UTC).date() - timedelta(days=1)
     with opened_ledger() as (opened, config):
         found = reports(results_folder(config, opened.keys), wanted, organisation=config.relay.hostname,
-                        contact=f"postmaster@{config.relay.domains[0]}")
+                        contact=plan_of(config).reports)
     found = [one for one in found if domain in (None, one["policies"][0]["policy"]["policy-domain"])]
     if as_json:
         for one in found:

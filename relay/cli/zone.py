@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from relay.cli.common import Command, config_file, json_option, load_config
-from relay.errors import ConfigError
+from relay.errors import ConfigError, KeyRingFileError
 
 if TYPE_CHECKING:
     from relay.config import Config
@@ -46,10 +46,17 @@ def dns(verify: bool, as_json: bool) -> None:
 
 
 def _dkim(config: Config) -> Dkim:
-    """Where the signing keys' records come from."""
+    """The records of the keys that the ring holds; none before there is a ring. Raises KeyRingFileError."""
+    from datetime import UTC, datetime
+
+    from relay.keys import Keys
+    from relay.sign import dkim_records
     from relay.zone.plan import no_dkim
 
-    return no_dkim  # partial(relay.sign.dkim_records, <the ring of config.key_ring>) once mail is signed
+    if not config.key_ring.exists():
+        return no_dkim
+    keys, now = Keys(config.key_ring), datetime.now(UTC)
+    return lambda domain: dkim_records(keys, domain, now)
 
 
 def _verify(config: Config, plan: Plan, as_json: bool) -> None:
@@ -99,7 +106,7 @@ def doctor(no_dns: bool, as_json: bool) -> None:
 def _examined(no_dns: bool) -> Iterator[Finding]:
     from relay.doctor import examine
     from relay.zone.finding import right, wrong
-    from relay.zone.plan import plan_of
+    from relay.zone.plan import no_dkim, plan_of
     from relay.zone.verify import surroundings
 
     try:
@@ -109,7 +116,11 @@ def _examined(no_dns: bool) -> Iterator[Finding]:
             yield wrong("configuration", "configuration", problem, "mend it; conf/tradepost.toml has every key")
         return
     yield right("configuration", f"{config_file() or 'development defaults'}: no errors")
-    yield from examine(config, plan_of(config, _dkim(config)), None if no_dns else surroundings(config))
+    try:
+        dkim = _dkim(config)
+    except KeyRingFileError:  # which the look at the ring tells
+        dkim = no_dkim
+    yield from examine(config, plan_of(config, dkim), None if no_dns else surroundings(config))
 
 
 def add_to(group: click.Group) -> None:

@@ -58,15 +58,3 @@ class Asked:
             return []
         texts = [one.decode("latin-1") for one in found]
         return [text for text in texts if text.replace(" ", "").lower().startswith(version.lower())]
-
-
-def tags(text: str) -> dict[str, str] | None:
-    """A list of tag=value; (RFC 6376 3.2), None when it is none or names a tag twice."""
-    found: dict[str, str] = {}
-    for part in text.strip().removesuffix(";").split(";"):
-        name, equals, value = part.partition("=")
-        name = name.strip().lower()
-        if not equals or not name or name in found:
-            return None
-        found[name] = value.strip()
-    return found

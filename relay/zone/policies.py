@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 
-from relay.zone.asked import Asked, tags
+from relay.authn import keys, tags
+from relay.authn.keys import NoKey
+from relay.authn.tags import TagError
+from relay.transmit import sts
+from relay.transmit.sts import PolicyError
+from relay.zone.asked import Asked
 from relay.zone.finding import Finding, right, shown, warning, wrong
 from relay.zone.knock import Knocker
 from relay.zone.plan import MTA_STS, Plan
@@ -15,10 +18,10 @@ from relay.zone.records import NO_KEY
 
 async def dkim(plan: Plan, asked: Asked, domain: str) -> list[Finding]:
     """Each of our keys (RFC 6376 3.6.1)."""
-    keys = plan.dkim(domain)
-    if not keys:
+    records = plan.dkim(domain)
+    if not records:
         return [warning(domain, "dkim-no-key", "mail of this domain is not signed", NO_KEY)]
-    return [await _dkim_key(asked, name, text) for name, text in keys]
+    return [await _dkim_key(asked, name, text) for name, text in records]
 
 
 async def _dkim_key(asked: Asked, name: str, wanted: str) -> Finding:
@@ -28,16 +31,32 @@ async def _dkim_key(asked: Asked, name: str, wanted: str) -> Finding:
     if len(found) > 1:
         return wrong(name, "dkim-several", f"{len(found)} TXT records, where there must be one (RFC 6376 3.6.2.2)",
                      f"leave one: {mend}")
-    have, want = tags(found[0]), tags(wanted) or {}
-    if have is None or "p" not in have or have.get("v", "DKIM1") != "DKIM1" or not _is_base64(have["p"]):
+    have, want = _tags(found[0]), tags.parse(wanted)
+    try:
+        key = tags.octets(have, "p")
+    except (TagError, KeyError):
+        key = None
+    if key is None or have.get("v", "DKIM1") != "DKIM1":
         return wrong(name, "dkim-syntax", f"no DKIM key: {shown(found[0], 80)}", mend)
-    if not have["p"]:
+    if not key:
         return wrong(name, "dkim-revoked", "an empty p=: the key is published as revoked", mend)
-    if _bare(have["p"]) != _bare(want.get("p", "")) or have.get("k", "rsa") != want.get("k", "rsa"):
+    if key != tags.octets(want, "p") or have.get("k", "rsa").lower() != want["k"]:
         return wrong(name, "dkim-other-key", "another key than the one we sign with", mend)
-    if "y" in have.get("t", "").replace(" ", "").split(":"):
+    try:
+        published = keys.read(found[0].encode("latin-1"), want["k"])
+    except (TagError, NoKey) as error:
+        return wrong(name, "dkim-unusable", f"receivers cannot use the record: {error}", mend)
+    if published.testing:
         return warning(name, "dkim-testing", "t=y says that we only test: receivers may ignore the key", mend)
     return right(name, "DKIM key")
+
+
+def _tags(text: str) -> dict[str, str]:
+    """Of a list of tags (RFC 6376 3.2); none when it is none, or names a tag twice."""
+    try:
+        return tags.parse(text)
+    except TagError:
+        return {}
 
 
 def _not_one(name: str, fault: str, what: str, count: int, harm: str, mend: str) -> Finding:
@@ -53,8 +72,8 @@ async def dmarc(plan: Plan, asked: Asked, domain: str) -> list[Finding]:
     found = await asked.texts(name, "v=dmarc")
     if len(found) != 1:
         return [_not_one(name, "dmarc", "DMARC", len(found), "anybody may write in this domain's name", mend)]
-    have = tags(found[0])
-    if (have is None or not re.match(r"v\s*=\s*DMARC1\s*;", found[0])
+    have = _tags(found[0])
+    if (not re.match(r"v\s*=\s*DMARC1\s*;", found[0])
             or have.get("p", "").lower() not in ("none", "quarantine", "reject")):
         return [wrong(name, "dmarc-syntax", f"no valid DMARC record: {shown(found[0], 80)}", mend)]
     if have["p"].lower() == "none":
@@ -83,7 +102,7 @@ async def tls_reports(plan: Plan, asked: Asked, domain: str) -> list[Finding]:
     found = await asked.texts(name, "v=tlsrpt")
     if len(found) != 1:
         return [_not_one(name, "tlsrpt", "TLS-RPT", len(found), "nobody tells us when TLS to the MX fails", mend)]
-    have = tags(found[0]) or {}
+    have = _tags(found[0])
     if have.get("v") != "TLSRPTv1" or not have.get("rua", "").startswith(("mailto:", "https:")):
         return [wrong(name, "tlsrpt-syntax", f"no valid TLS-RPT record: {shown(found[0], 80)}", mend)]
     return [right(name, f"TLS-RPT {shown(found[0])}")]
@@ -95,7 +114,7 @@ async def mta_sts(plan: Plan, asked: Asked, domain: str, knocker: Knocker) -> li
     found = await asked.texts(name, "v=sts")
     if len(found) != 1:
         return [_not_one(name, "sts", "MTA-STS", len(found), "others may send to us without TLS", mend)]
-    have = tags(found[0]) or {}
+    have = _tags(found[0])
     if have.get("v") != "STSv1" or not re.fullmatch(r"[A-Za-z0-9]{1,32}", have.get("id", "")):
         return [wrong(name, "sts-syntax", f"no valid MTA-STS record: {shown(found[0], 80)}", mend)]
     said = []
@@ -126,36 +145,16 @@ async def _policy(plan: Plan, asked: Asked, domain: str, knocker: Knocker) -> li
 
 async def _policy_text(plan: Plan, asked: Asked, domain: str, text: str, serve: str) -> list[Finding]:
     host = f"{MTA_STS}.{domain}"
-    pairs = [(key.strip(), value.strip()) for key, colon, value in
-             (line.partition(":") for line in text.splitlines() if line.strip()) if colon]
-    values = dict(pairs)
-    patterns = [value.lower() for key, value in pairs if key == "mx"]
-    if (values.get("version") != "STSv1" or values.get("mode") not in ("enforce", "testing", "none")
-            or not values.get("max_age", "").isdecimal() or not (patterns or values["mode"] == "none")):
+    try:
+        policy = sts.parse(text, plan.policy_id, 0)
+    except PolicyError:
         return [wrong(host, "sts-policy-syntax", f"no MTA-STS policy: {shown(text, 80)}", serve)]
     said = []
-    if values["mode"] != plan.sts_mode:
-        said.append(wrong(host, "sts-policy-mode", f"the policy says {values['mode']}, zone.mta_sts says "
+    if policy.mode != plan.sts_mode:
+        said.append(wrong(host, "sts-policy-mode", f"the policy says {policy.mode}, zone.mta_sts says "
                           f"{plan.sts_mode}", serve))
-    uncovered = [mx for _, mx in await asked.mx(domain) if not any(_matches(mx, pattern) for pattern in patterns)]
+    uncovered = [mx for _, mx in await asked.mx(domain) if not policy.allows(mx)]
     if uncovered:
         said.append(wrong(host, "sts-policy-mx", f"the policy does not name the MX {', '.join(uncovered)}: others will "
                           "not deliver to it", serve))
     return said
-
-
-def _matches(host: str, pattern: str) -> bool:
-    """RFC 8461 4.1: a wildcard stands for exactly one label."""
-    return host == pattern or (pattern.startswith("*.") and host.partition(".")[2] == pattern[2:])
-
-
-def _bare(text: str) -> str:
-    return "".join(text.split())
-
-
-def _is_base64(text: str) -> bool:
-    try:
-        base64.b64decode(_bare(text), validate=True)
-    except (binascii.Error, ValueError):
-        return False
-    return True

@@ -159,7 +159,7 @@ def test_a_key_of_rsa_without_its_wrapping_is_read() -> None:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     der = senders.rsa().public_key().public_bytes(Encoding.DER, PublicFormat.PKCS1)
-    assert keys._read(b"p=" + base64.b64encode(der), "rsa").bits == 2048
+    assert keys.read(b"p=" + base64.b64encode(der), "rsa").bits == 2048
 
 
 @pytest.mark.parametrize("record", [
@@ -167,4 +167,4 @@ def test_a_key_of_rsa_without_its_wrapping_is_read() -> None:
     "s=web; p=AAAA", f"p={senders.WEAK_PUBLIC}", f"k=rsa; p={base64.b64encode(bytes(32)).decode()}"])
 def test_what_is_no_key(record: str) -> None:
     with pytest.raises((keys.NoKey, tags.TagError)):
-        keys._read(record.encode(), "rsa")
+        keys.read(record.encode(), "rsa")

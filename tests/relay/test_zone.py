@@ -229,3 +229,34 @@ def test_the_commands(tmp_path: Path) -> None:
     assert {"level", "about", "fault", "what", "mend"} == set(said[0])
     assert "unknown" in {line["level"] for line in said}
     assert not [line for line in said if line["fault"].endswith("-missing")]
+
+
+async def test_the_signing_keys_are_printed_and_looked_up(tmp_path: Path) -> None:
+    """From the ring to the zone file, to a name server, and back; a rotation adds a pair to be published."""
+    server = NameServer({})
+    port = await server.start()
+    relay = Relay(tmp_path, {"relay": {"hostname": "mail.example", "domains": ["relay.example"]},
+                             "dns": {"resolvers": [f"127.0.0.1:{port}"]}, "outbound": {"port": 9}})
+    assert "; no DKIM key yet" in relay.run("dns")
+    relay.run("key", "rotate", "--dkim")
+    relay.run("key", "rotate", "--dkim")
+    selectors = {line["selector"] for line in relay.json("key", "list", "--dkim")}
+    assert len(selectors) == 4
+    text = relay.run("dns")
+    zone = dns.zone.from_text(text, origin=".", check_origin=False, relativize=False)
+    server.zone = {(name.to_text(omit_final_dot=True), "TXT"): [one.to_text() for one in rdataset]
+                   for name, rdataset in zone.iterate_rdatasets("TXT")}
+    assert {name.partition("._domainkey")[0] for name, _ in server.zone if "_domainkey" in name} == selectors
+
+    async def found() -> dict[str, dict[str, str]]:
+        said = await asyncio.to_thread(relay.run, "dns", "--verify", "--json", check=1)
+        lines = [json.loads(line) for line in said.splitlines()]
+        return {line["about"].partition(".")[0]: line for line in lines if "_domainkey" in line["about"]}
+
+    assert {name: line["level"] for name, line in (await found()).items()} == dict.fromkeys(selectors, "right")
+    lost, swapped, *_ = sorted(name for name, _ in server.zone if "_domainkey" in name)
+    del server.zone[lost, "TXT"]
+    server.zone[swapped, "TXT"] = server.zone[next(name for name, _ in server.zone if "_dmarc" in name), "TXT"]
+    faults = {line["fault"] for line in (await found()).values()}
+    assert faults == {"", "dkim-missing", "dkim-syntax"}
+    server.stop()
