@@ -30,6 +30,7 @@ class Arrived:
     """The client's port: the same for messages that came over one connection."""
     at: float = 0.0
     """The loop's time of arrival, in seconds."""
+    helo: str = ""
 
 
 class OutsideServer:
@@ -105,7 +106,8 @@ class OutsideServer:
                 port = int(session.peer[1]) if session.peer else 0
                 at = asyncio.get_running_loop().time()
                 tls = session.ssl is not None
-                self.arrived += [Arrived(envelope.mail_from or "", recipient, content, tls, port, at)
+                helo = session.host_name or ""
+                self.arrived += [Arrived(envelope.mail_from or "", recipient, content, tls, port, at, helo)
                                  for recipient in envelope.rcpt_tos]
                 self._changed.notify_all()
         return self.data_answer

@@ -1,31 +1,26 @@
-"""What arrives outside, verified by others: dkimpy, and opendkim where it is installed; aligned for DMARC."""
+"""What arrives outside, judged by others (farside.py)."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import re
-import shutil
 import ssl
-import subprocess
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from hashlib import sha256
 from pathlib import Path
 
-import dkim as dkimpy
 import pytest
 import trustme
+from farside import FarSide, both_there
 from support import BUYER, SELLER, Relay, message
 
 from relay.demo.nameserver import NameServer
-from relay.demo.outside import Arrived, OutsideServer
-from relay.keys import Keys
-from relay.sign import dkim_records
+from relay.demo.outside import OutsideServer
 
 Start = Callable[..., Awaitable[Relay]]
-OPENDKIM = shutil.which("opendkim", path="/usr/sbin:/usr/bin")
 PIXEL = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes.fromhex(
     "0000000d49484452000000010000000108060000001f15c4890000000d4944415478da63f8cfc0f01f00050001ff56c72f0d"
     "0000000049454e44ae426082")).decode()
@@ -59,87 +54,73 @@ CASES = {
                                 "Content-Transfer-Encoding": "7bit"},
     "8-bit": {"body": "El ñandú llegó a Cádiz.\n" * 40},
     "long lines": {"body": ("palabra  y\t" * 89 + "fin.\n") * 3},
+    "lines longer than a server takes": {"body": "muchas palabras " * 500 + "fin.\n"},
     "headers in UTF-8": {"subject": "Envío de la caña nº 5, para mañana: " + "ñ" * 80},
     "no body": {"body": "", "Content-Transfer-Encoding": "7bit"},
 }
 
 
-def records(relay: Relay) -> dict[str, str]:
-    return dict(dkim_records(Keys(relay.folder / "var" / "keys"), "relay.example", datetime.now(UTC)))
+@pytest.fixture
+def far_side(relay: Relay) -> FarSide:
+    found = FarSide(relay)
+    found.publish()
+    return found
 
 
-def by_dkimpy(relay: Relay, raw: bytes) -> list[bool]:
-    known = {f"{name}.".encode(): text.encode() for name, text in records(relay).items()}
-    count = len(re.findall(rb"(?m)^DKIM-Signature:", raw))
-    return [bool(dkimpy.DKIM(raw, minkey=2048).verify(idx=number, dnsfunc=lambda name, timeout=5: known.get(name, b"")))
-            for number in range(count)]
-
-
-def by_opendkim(relay: Relay, raw: bytes) -> str:
-    """What opendkim's test mode prints, with the records given to it in a file."""
-    assert OPENDKIM
-    folder = relay.folder
-    (folder / "dns").write_text("".join(f"{name} {text}\n" for name, text in records(relay).items()))
-    (folder / "opendkim.conf").write_text(f"Mode v\nTestDNSData file:{folder}/dns\nAuthservID far.example\n"
-                                          "AlwaysAddARHeader yes\nSyslog no\n")
-    (folder / "arrived.eml").write_bytes(raw)
-    done = subprocess.run([OPENDKIM, "-x", str(folder / "opendkim.conf"), "-vvv", "-t", str(folder / "arrived.eml")],
-                          capture_output=True, text=True, timeout=30)
-    return done.stdout + done.stderr
-
-
-def is_aligned(arrived: Arrived) -> bool:
-    """RFC 7489 3.1, strictly: From, the d= of both signatures and, unless null, the return path."""
-    parsed = message_from_bytes(arrived.raw, policy=policy.default)
-    domain = parsed["From"].addresses[0].domain
-    signed = {re.search(r"d=([^;]+);", str(value))[1] for value in parsed.get_all("DKIM-Signature", [])}  # type: ignore[index]
-    return signed == {domain} and arrived.reverse_path.strip("<>").rpartition("@")[2] in ("", domain)
-
-
-def check(relay: Relay, arrived: Arrived) -> None:
-    assert by_dkimpy(relay, arrived.raw) == [True, True]
-    assert is_aligned(arrived)
-    algorithms = re.findall(rb"(?m)^DKIM-Signature: v=1; a=([a-z0-9\-]+);", arrived.raw)
-    assert algorithms == [b"rsa-sha256", b"ed25519-sha256"]
-    if OPENDKIM:
-        said = by_opendkim(relay, arrived.raw)
-        assert said.count("dkim=pass") == 2, said
-
-
+@both_there
 @pytest.mark.parametrize("lacks", [frozenset(), frozenset({"8BITMIME"})], ids=["8BITMIME", "7 bits only"])
-async def test_both_signatures_verify_at_the_far_side(relay: Relay, outside: OutsideServer, lacks: frozenset[str]) -> None:
-    outside.lacks = lacks
+async def test_everything_passes_at_the_far_side(far_side: FarSide, outside: OutsideServer, lacks: frozenset[str]) -> None:
+    """SPF, DKIM by both keys, DMARC: asked of others than ourselves."""
+    relay, outside.lacks = far_side.relay, lacks
     alias = relay.order()["buyer"]["alias"]
     for number, (name, fields) in enumerate(CASES.items(), 1):
         values = {key.replace("-", "_"): value for key, value in fields.items()}
         values.setdefault("subject", f"Pedido: {name}")
         code, text = await relay.send(SELLER, alias, message(SELLER, alias, **values))
         assert code == 250, (name, text)
-        check(relay, (await outside.wait_for(number, BUYER))[-1])
+        await far_side.check((await outside.wait_for(number, BUYER))[-1])
     assert '"unsigned"' not in relay.log.read_text()
 
 
-async def test_a_dsn_is_signed_as_well(relay: Relay, outside: OutsideServer) -> None:
+@both_there
+async def test_an_answer_from_a_name_in_utf_8_passes_as_well(far_side: FarSide, outside: OutsideServer) -> None:
+    alias = far_side.relay.order()["seller"]["alias"]
+    await far_side.relay.send(BUYER, alias, message(f"Ana López <{BUYER}>", f"Señor Sol <{alias}>", "¿Cuándo llega?"))
+    (arrived,) = await outside.wait_for(1, SELLER)
+    assert "Ana López" in str(message_from_bytes(arrived.raw, policy=policy.default)["From"])
+    await far_side.check(arrived)
+
+
+@both_there
+async def test_a_dsn_is_signed_as_well(far_side: FarSide, outside: OutsideServer) -> None:
+    relay = far_side.relay
     alias = relay.order()["buyer"]["alias"]
     outside.answers[BUYER] = "550 5.1.1 No such mailbox"
     await relay.send(SELLER, alias, message(SELLER, alias))
     (dsn,) = await outside.wait_for(1, SELLER)
     assert dsn.reverse_path == "<>"
     assert b"multipart/report" in dsn.raw
-    check(relay, dsn)
+    await far_side.check(dsn)
 
 
-async def test_a_spoilt_message_fails_at_the_far_side(relay: Relay, outside: OutsideServer) -> None:
-    """The check above can say no."""
+@both_there
+async def test_a_spoilt_message_fails_at_the_far_side(far_side: FarSide, outside: OutsideServer) -> None:
+    """The checks above can say no."""
+    relay = far_side.relay
     alias = relay.order()["buyer"]["alias"]
     await relay.send(SELLER, alias, message(SELLER, alias, body="Son 10 euros.\n"))
     (arrived,) = await outside.wait_for(1, BUYER)
     spoilt = arrived.raw.replace(b"10 euros", b"99 euros")
     assert spoilt != arrived.raw
-    with pytest.raises(dkimpy.ValidationError):
-        by_dkimpy(relay, spoilt)
-    if OPENDKIM:
-        assert "dkim=pass" not in by_opendkim(relay, spoilt)
+    assert far_side.by_dkimpy(spoilt) == [("relay.example", False)] * 2
+    assert "dkim=pass" not in far_side.by_opendkim(spoilt)
+    assert far_side.by_dmarc(arrived, ("relay.example", "fail"), [("relay.example", False)] * 2)[0] == "fail"
+    assert far_side.by_dmarc(arrived, ("tienda.example", "pass"), [("other.example", True)])[0] == "fail"
+    far_side.zone["relay.example", "A"] = ["192.0.2.1"]
+    server = NameServer(far_side.zone)
+    await server.start()
+    assert await asyncio.to_thread(far_side.by_mail_spf, arrived, server.port) == ("relay.example", "fail")
+    server.stop()
 
 
 async def test_dane_and_a_required_certificate_under_the_daemon(
@@ -188,18 +169,21 @@ def test_authorities_that_cannot_be_read_end_the_start(tmp_path: Path) -> None:
     assert "is no PEM file" in relay.run("serve", check=2)
 
 
-async def test_a_rotation_while_the_daemon_runs(relay: Relay, outside: OutsideServer) -> None:
+@both_there
+async def test_a_rotation_while_the_daemon_runs(far_side: FarSide, outside: OutsideServer) -> None:
+    relay = far_side.relay
     alias = relay.order()["buyer"]["alias"]
     old = {one["selector"] for one in relay.json("key", "list", "--dkim")}
 
     async def selectors(number: int) -> set[str]:
         await relay.send(SELLER, alias, message(SELLER, alias, f"Hola {number}"))
         arrived = (await outside.wait_for(number, BUYER))[-1]
-        check(relay, arrived)
+        await far_side.check(arrived)
         return {one.decode() for one in re.findall(rb"; s=([a-z0-9]+);", arrived.raw)}
 
     assert await selectors(1) == old
     new = {one["selector"] for one in relay.json("key", "rotate", "--dkim")}
+    far_side.publish()
     assert await selectors(2) == old
     relay.run("key", "rotate", "--dkim", "--activate")
     number = 2
@@ -208,5 +192,3 @@ async def test_a_rotation_while_the_daemon_runs(relay: Relay, outside: OutsideSe
             number += 1
             if await selectors(number) == new:
                 break
-
-
