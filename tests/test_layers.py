@@ -16,7 +16,7 @@ FLOORS = [
     ["relay.config", "relay.log", "relay.keys", "relay.records", "relay.tls"],
     ["relay.metrics"],
     ["relay.maillog"],
-    ["relay.dns", "relay.http", "relay.clients", "relay.reload", "relay.sealed", "relay.systemd"],
+    ["relay.dns", "relay.fetch", "relay.http", "relay.clients", "relay.reload", "relay.sealed", "relay.systemd"],
     ["relay.authn"],
     ["relay.sign"],
     ["relay.transmit"],

@@ -15,9 +15,10 @@ import h11
 
 from relay import maillog
 from relay.dns import DnsUnavailable, NoSuchName, Resolver
+from relay.fetch import HTTPS, fetch
 from relay.sealed import SealedFolder
 
-PORT = 443
+PATH = "/.well-known/mta-sts.txt"
 MAX_BYTES = 65_536
 """RFC 8461 3.3 suggests 64 kilobytes."""
 MAX_AGE_S = 31_557_600
@@ -160,7 +161,7 @@ class Fetcher:
     """GET https://mta-sts.DOMAIN/.well-known/mta-sts.txt, its certificate verified, no redirection followed."""
 
     def __init__(self, resolver: Resolver, context: ssl.SSLContext, usable: Callable[[str], bool], *,
-                 port: int = PORT) -> None:
+                 port: int = HTTPS) -> None:
         """`usable` says whether an address may be connected to: a stranger's DNS must not aim us at ourselves."""
         self._resolver = resolver
         self._context = context
@@ -173,51 +174,13 @@ class Fetcher:
         try:
             async with asyncio.timeout(FETCH_S):
                 addresses = [one for one in await self._resolver.addresses(host) if self._usable(one)]
-                if not addresses:
-                    raise PolicyError("sts-policy-fetch-error", "no address")
-                return await self._get(host, addresses)
+                found = await fetch(host, addresses, PATH, self._context, limit=MAX_BYTES, port=self._port)
         except ssl.SSLError:
             raise PolicyError("sts-webpki-invalid", "the certificate does not verify") from None
         except (OSError, TimeoutError, NoSuchName, DnsUnavailable, h11.ProtocolError) as error:
             raise PolicyError("sts-policy-fetch-error", type(error).__name__) from None
-
-    async def _get(self, host: str, addresses: list[str]) -> str:
-        for number, address in enumerate(addresses):
-            try:
-                reader, writer = await asyncio.open_connection(address, self._port, ssl=self._context,
-                                                               server_hostname=host)
-            except ssl.SSLError:
-                raise
-            except OSError:
-                if number + 1 == len(addresses):
-                    raise
-                continue
-            try:
-                return await _exchange(host, reader, writer)
-            finally:
-                writer.transport.abort()
-        raise PolicyError("sts-policy-fetch-error", "no address")
-
-
-async def _exchange(host: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
-    http = h11.Connection(h11.CLIENT)
-    request = h11.Request(method="GET", target="/.well-known/mta-sts.txt",
-                          headers=[("Host", host), ("User-Agent", "tradepost"), ("Connection", "close")])
-    writer.write((http.send(request) or b"") + (http.send(h11.EndOfMessage()) or b""))
-    body = b""
-    while True:
-        event = http.next_event()
-        if event is h11.NEED_DATA:
-            http.receive_data(await reader.read(16_384))
-        elif isinstance(event, h11.Response):
-            kind = dict(event.headers).get(b"content-type", b"").partition(b";")[0].strip().lower()
-            if event.status_code != 200 or kind != b"text/plain":  # RFC 8461 3.3: a redirection counts as failure
-                raise PolicyError("sts-policy-fetch-error", f"status {event.status_code}, type {kind!r}")
-        elif isinstance(event, h11.Data):
-            body += event.data
-            if len(body) > MAX_BYTES:
-                raise PolicyError("sts-policy-invalid", "the policy file is too long")
-        elif isinstance(event, h11.EndOfMessage):
-            return body.decode("utf-8", "replace")
-        elif isinstance(event, h11.ConnectionClosed):
-            raise PolicyError("sts-policy-fetch-error", "the connection closed early")
+        if found.status != 200 or found.kind != "text/plain":  # RFC 8461 3.3: a redirection counts as failure
+            raise PolicyError("sts-policy-fetch-error", f"status {found.status}, type {found.kind!r}")
+        if len(found.body) > MAX_BYTES:
+            raise PolicyError("sts-policy-invalid", "the policy file is too long")
+        return found.body.decode("utf-8", "replace")

@@ -1,22 +1,22 @@
-"""Knocking at doors as a stranger would: port 25 with STARTTLS, and a page over HTTPS. Sockets in threads."""
+"""Knocking at doors as a stranger would: port 25 with STARTTLS (in a thread), and a page over HTTPS."""
 
 from __future__ import annotations
 
 import asyncio
-import http.client
 import smtplib
-import socket
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+import h11
 from cryptography import x509
 
+from relay.fetch import HTTPS, Fetched, fetch
+from relay.transmit.sts import MAX_BYTES
+
 KNOCK_S = 10.0
-PAGE_OCTETS = 64 * 1024
-"""What may be read of a policy (RFC 8461 3.2)."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Fetched:
-    status: int = 0
-    body: bytes = b""
-    error: str = ""
+class NotFetched:
+    """Why a page could not be had; `is_certificate` when the server's certificate is the reason."""
+
+    error: str
     is_certificate: bool = False
 
 
@@ -60,7 +60,7 @@ class Knocker:
 
     helo: str
     smtp_port: int = 25
-    https_port: int = 443
+    https_port: int = HTTPS
     trust: Callable[[], ssl.SSLContext] = ssl.create_default_context
     timeout_s: float = KNOCK_S
 
@@ -68,14 +68,15 @@ class Knocker:
         """What a server says on port 25, up to its certificate; then QUIT."""
         return await asyncio.to_thread(self._mail, host, address)
 
-    async def fetch(self, host: str, addresses: Sequence[str], path: str) -> Fetched:
+    async def fetch(self, host: str, addresses: Sequence[str], path: str) -> Fetched | NotFetched:
         """A page over HTTPS from the first address that answers; redirects are not followed."""
-        fetched = Fetched(error="no address")
-        for address in addresses:
-            fetched = await asyncio.to_thread(self._fetch, host, address, path)
-            if not fetched.error:
-                break
-        return fetched
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                return await fetch(host, addresses, path, self.trust(), limit=MAX_BYTES, port=self.https_port)
+        except ssl.SSLCertVerificationError as error:
+            return NotFetched(error.verify_message or str(error), is_certificate=True)
+        except (OSError, h11.ProtocolError) as error:
+            return NotFetched(_why(error))
 
     # -- in a thread -----------------------------------------------------------------------------------------
 
@@ -117,20 +118,6 @@ class Knocker:
             with suppress(OSError, smtplib.SMTPException):
                 client.quit()
             client.close()
-
-    def _fetch(self, host: str, address: str, path: str) -> Fetched:
-        try:
-            with (socket.create_connection((address, self.https_port), self.timeout_s) as plain,
-                  self.trust().wrap_socket(plain, server_hostname=host) as sock):
-                connection = http.client.HTTPConnection(host, timeout=self.timeout_s)
-                connection.sock = sock
-                connection.request("GET", path, headers={"Connection": "close"})
-                response = connection.getresponse()
-                return Fetched(response.status, response.read(PAGE_OCTETS))
-        except ssl.SSLCertVerificationError as error:
-            return Fetched(error=error.verify_message or str(error), is_certificate=True)
-        except (OSError, http.client.HTTPException) as error:
-            return Fetched(error=_why(error))
 
 
 def _why(error: Exception) -> str:

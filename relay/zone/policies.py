@@ -8,10 +8,10 @@ from relay.authn import keys, tags
 from relay.authn.keys import NoKey
 from relay.authn.tags import TagError
 from relay.transmit import sts
-from relay.transmit.sts import PolicyError
+from relay.transmit.sts import MAX_BYTES, PolicyError
 from relay.zone.asked import Asked
 from relay.zone.finding import Finding, right, shown, warning, wrong
-from relay.zone.knock import Knocker
+from relay.zone.knock import Knocker, NotFetched
 from relay.zone.plan import MTA_STS, Plan
 from relay.zone.records import NO_KEY
 
@@ -132,14 +132,19 @@ async def _policy(plan: Plan, asked: Asked, domain: str, knocker: Knocker) -> li
     if not addresses:
         return [wrong(host, "sts-no-host", "the host of the MTA-STS policy does not exist",
                       f"publish {host}. CNAME {plan.hostname}.")]
-    fetched = await knocker.fetch(host, addresses, "/.well-known/mta-sts.txt")
-    if fetched.error:
+    fetched = await knocker.fetch(host, addresses, sts.PATH)
+    if isinstance(fetched, NotFetched):
         fault = "sts-certificate" if fetched.is_certificate else "sts-unreachable"
         return [wrong(host, fault, f"the policy cannot be fetched: {shown(fetched.error)}",
                       f"a web server on port 443 with a certificate for {host} has to {serve}")]
     if fetched.status != 200:
         return [wrong(host, "sts-no-policy", f"HTTP status {fetched.status} instead of the policy (redirects are not "
                       "followed, RFC 8461 3.3)", serve)]
+    if fetched.kind != "text/plain":
+        return [wrong(host, "sts-policy-type", f"its media type is {shown(fetched.kind or 'none')} instead of "
+                      "text/plain: others need not take it (RFC 8461 3.2)", serve)]
+    if len(fetched.body) > MAX_BYTES:
+        return [wrong(host, "sts-policy-syntax", f"the policy is over {MAX_BYTES // 1024} KB", serve)]
     return await _policy_text(plan, asked, domain, fetched.body.decode("utf-8", "replace"), serve)
 
 

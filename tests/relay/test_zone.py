@@ -126,8 +126,9 @@ def web_server(behaviour: str, policy: str) -> Callable[..., Awaitable[None]]:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         status = behaviour if behaviour.isdecimal() else "200"
-        body = (behaviour if behaviour not in ("", "other certificate") else policy).encode()
-        writer.write(f"HTTP/1.1 {status} -\r\nLocation: https://elsewhere.example/\r\n"
+        kind = behaviour if behaviour == "text/html" else "Text/Plain; charset=utf-8"
+        body = (behaviour if behaviour not in ("", "other certificate", "text/html") else policy).encode()
+        writer.write(f"HTTP/1.1 {status} -\r\nLocation: https://elsewhere.example/\r\nContent-Type: {kind}\r\n"
                      f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
         await writer.drain()
 
