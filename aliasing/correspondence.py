@@ -50,6 +50,11 @@ class Party:
     name: str
     language: str
 
+    @property
+    def key(self) -> str:
+        """"seller:S1": a seller and a buyer may have the same id."""
+        return f"{self.side}:{self.id}"
+
 
 @dataclass(frozen=True, eq=False)
 class Correspondence:

@@ -53,6 +53,8 @@ class Action(StrEnum):
     """No more unsolicited messages from any seller."""
     NO_ANSWER = "no-answer"
     """The message needs no answer."""
+    AUTHORISE = "authorise"
+    """The address that the message came from may write for the actor."""
 
 
 _ACTIONS = tuple(Action)

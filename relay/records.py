@@ -99,7 +99,10 @@ class LedgerEntry:
     repeats: str | None = None
     """The public id of the very same message, accepted before: only its repetition is recorded."""
     notice: bytes | None = field(default=None, repr=False)
-    """A report to the writer about what was changed, queued in the same commit."""
+    """What the writer is told in a message of its own (what was changed, or why this recipient was refused), queued in
+    the same commit."""
+    asks: Address | None = field(default=None, repr=False)
+    """The address that wrote without leave: `notice` asks its party about it, unless that was done today."""
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,9 @@ def main() -> None:
 
 def _run() -> int:
     """Do what the arguments say; the exit status."""
-    from relay.cli import address, backup, block, daemon, key, messages, order, preview, queue, tls, zone
+    from relay.cli import address, backup, block, daemon, key, login, messages, order, preview, queue, tls, zone
 
-    for module in (daemon, order, address, block, messages, preview, queue, key, backup, zone, tls):
+    for module in (daemon, order, address, login, block, messages, preview, queue, key, backup, zone, tls):
         module.add_to(tradepost)
     try:
         # without standalone mode click hands an exit status back as the return value

@@ -8,6 +8,8 @@ from policy.case import AddressState
 from relay.cli.common import Group, json_option, opened_ledger, show
 from relay.ledger.registry import Registry
 
+_STATES = ("state", "registered", "group")
+
 
 @click.group(cls=Group)
 def address() -> None:
@@ -20,7 +22,7 @@ def address() -> None:
 def address_list(party: str, as_json: bool) -> None:
     """How many there are and in which state; `reveal` shows them."""
     with opened_ledger() as (opened, _):
-        show(Registry(opened).addresses(party), ("party", "number", "state", "registered"), as_json, empty="none")
+        show(Registry(opened).addresses(party), ("party", "number", *_STATES), as_json, empty="none")
 
 
 @address.command("reveal")
@@ -29,7 +31,18 @@ def address_list(party: str, as_json: bool) -> None:
 def address_reveal(party: str, as_json: bool) -> None:
     """The real addresses. That they were looked at is recorded in the ledger."""
     with opened_ledger() as (opened, _):
-        show(Registry(opened).reveal(party), ("party", "address", "state", "registered"), as_json, empty="none")
+        show(Registry(opened).reveal(party), ("party", "address", *_STATES), as_json, empty="none")
+
+
+@address.command("authorise")
+@click.argument("party")
+@click.argument("address_text", metavar="ADDRESS")
+@click.option("--group/--no-group", default=None, help="It is a group's: several people write from it.")
+def address_authorise(party: str, address_text: str, group: bool | None) -> None:
+    """This address may write for the party, from now on."""
+    with opened_ledger() as (opened, _):
+        Registry(opened).set_address(party, address_text, AddressState.AUTHORISED, group=group)
+        click.echo(f"{party}: {AddressState.AUTHORISED}")
 
 
 def _changer(verb: str, state: AddressState, help_: str) -> None:
@@ -42,9 +55,8 @@ def _changer(verb: str, state: AddressState, help_: str) -> None:
             click.echo(f"{party}: {state}")
 
 
-_changer("authorise", AddressState.AUTHORISED, "This address may write for the party, from now on.")
 _changer("block", AddressState.BLOCKED, "This address may not write for the party; mail from it is refused.")
-_changer("remove", AddressState.REMOVED, "This address is a stranger's again.")
+_changer("remove", AddressState.REMOVED, "This address may write no more; mail from it is told that it was removed.")
 
 
 def add_to(group: click.Group) -> None:

@@ -16,6 +16,8 @@ from aliasing.token import OpenedAction
 from policy.case import Facts, RelayBlocks
 from relay.records import Delivery, DeliveryKind, LedgerEntry, Outcome
 
+MAX_ASKED = 5
+"""Addresses that one party is asked about in a day."""
 MAX_AUTOMATIC = 100
 """Auto-replies and other messages without a writer that are recorded of one correspondence, one way, in a day."""
 MAX_REPORTS = 20
@@ -68,6 +70,14 @@ class Terms:
     """All goes one way and that is in trouble: one attempt is enough."""
 
 
+@dataclass(frozen=True)
+class StoredLogin:
+    """What is kept of a login: whose it is ("seller:S1"), and its password's hash."""
+
+    party: str
+    hash: str = field(repr=False)
+
+
 class Ledger(Protocol):
     """Durable means: fsynced when the awaited call returns. Raises relay.errors.LedgerError and its kinds."""
 
@@ -77,6 +87,10 @@ class Ledger(Protocol):
 
     async def relay_blocks(self) -> RelayBlocks:
         """The operator's block lists."""
+        ...
+
+    async def login(self, name: str) -> StoredLogin | None:
+        """The login of that name; None when there is none, or its party was erased."""
         ...
 
     async def originals(self, correspondence: Correspondence, direction: Direction,

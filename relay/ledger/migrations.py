@@ -142,3 +142,20 @@ def m0003_ring_keys(db: Database) -> None:
     """What hangs on a ring key is found without a look at everything."""
     db.table("party").create_index(["ring_key"])
     db.table("correspondence").create_index(["ring_key", "closed_at"])
+
+
+@migrations()
+def m0004_logins(db: Database) -> None:
+    """Who may submit mail; addresses that wait for their party's word; addresses that are a group's."""
+    db.create_table("login", {
+        "id": int, "name": str, "party_id": int, "hash": str, "created_at": float, "changed_at": float,
+    }, pk="id", not_null={"name", "party_id", "hash", "created_at", "changed_at"},
+        foreign_keys=[("party_id", "party", "id")], strict=True)
+    db.table("login").create_index(["name"], unique=True)
+    db.create_table("asked_address", {
+        "id": int, "party_id": int, "hash": bytes, "address_sealed": bytes, "message": str, "asked_at": float,
+    }, pk="id", not_null={"party_id", "hash", "address_sealed", "message", "asked_at"},
+        foreign_keys=[("party_id", "party", "id")], strict=True)
+    db.table("asked_address").create_index(["party_id", "asked_at"])
+    db.table("asked_address").create_index(["message"], unique=True)
+    db.execute("ALTER TABLE address ADD COLUMN is_group INTEGER NOT NULL DEFAULT 0")

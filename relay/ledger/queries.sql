@@ -268,3 +268,27 @@ WHERE d.id = ?;
 
 -- name: newest_event
 SELECT at FROM event ORDER BY id DESC LIMIT 1;
+
+-- name: login
+-- Whose login it is, and what its password is checked against.
+SELECT l.hash, p.side || ':' || p.external_id AS party FROM login l JOIN party p ON p.id = l.party_id
+WHERE l.name = ? AND p.data_key IS NOT NULL;
+
+-- name: asked_today
+-- Of one party: whether it was asked about this address since, and about how many since then.
+SELECT count(*) AS count, coalesce(sum(hash = :hash), 0) AS this FROM asked_address
+WHERE party_id = :party AND asked_at > :since;
+
+-- name: ask_address
+INSERT INTO asked_address (party_id, hash, address_sealed, message, asked_at)
+VALUES (:party, :hash, :address, :message, :at);
+
+-- name: authorise_asked
+-- What the party has blocked or removed since stays that.
+INSERT INTO address (party_id, hash, address_sealed, state, registered)
+SELECT party_id, hash, address_sealed, 'authorised', 0 FROM asked_address WHERE message = :message AND party_id = :party
+ON CONFLICT (party_id, hash) DO NOTHING;
+
+-- name: asked_state
+SELECT a.state FROM asked_address q JOIN address a ON a.party_id = q.party_id AND a.hash = q.hash
+WHERE q.message = :message AND q.party_id = :party;

@@ -210,7 +210,7 @@ class Registry:
         """The party's addresses by state only; reveal() shows them."""
         party = self.find_party(text)
         return [{"party": f"{party['side']}:{party['external_id']}", "number": str(index), "state": row["state"],
-                 "registered": bool(row["registered"])}
+                 "registered": bool(row["registered"]), "group": bool(row["is_group"])}
                 for index, row in enumerate(self._address_rows(party), 1)]
 
     def reveal(self, text: str) -> list[dict[str, Any]]:
@@ -220,11 +220,12 @@ class Registry:
         with self._transaction():
             self._event("reveal", "", party["id"])
         return [{"party": f"{party['side']}:{party['external_id']}", "state": row["state"],
-                 "address": vault.unseal("address", row["address_sealed"]), "registered": bool(row["registered"])}
+                 "address": vault.unseal("address", row["address_sealed"]), "registered": bool(row["registered"]),
+                 "group": bool(row["is_group"])}
                 for row in self._address_rows(party)]
 
-    def set_address(self, text: str, address_text: str, state: AddressState) -> None:
-        """Authorise, block or remove one of a party's addresses."""
+    def set_address(self, text: str, address_text: str, state: AddressState, *, group: bool | None = None) -> None:
+        """Authorise, block or remove one of a party's addresses; `group` marks it as several people's, or not."""
         party = self.find_party(text)
         address = parse_address(address_text)
         digest = self._opened.vault.hash(address)
@@ -236,11 +237,12 @@ class Registry:
                 vault = self._opened.vault.party(party["id"], party["ring_key"], party["data_key"])
                 self._table("address").insert({
                     "party_id": party["id"], "hash": digest, "state": state, "registered": 0,
-                    "address_sealed": vault.seal("address", str(address))})
+                    "is_group": int(bool(group)), "address_sealed": vault.seal("address", str(address))})
             else:
                 if known["registered"] and state is AddressState.REMOVED:
                     raise UsageError(f"that is the address {text} is registered with; block it instead")
-                self._table("address").update(known["id"], {"state": state})
+                mark = {} if group is None else {"is_group": int(group)}
+                self._table("address").update(known["id"], {"state": state} | mark)
             self._event(f"address-{state}", "", party["id"])
 
     def _address_rows(self, party: dict[str, Any]) -> list[dict[str, Any]]:

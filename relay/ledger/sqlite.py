@@ -17,7 +17,8 @@ from aliasing.token import Action, OpenedAction, Role
 from policy.case import Facts, RelayBlocks
 from relay.errors import LedgerError, Overtaken, StorageFailed
 from relay.keys import Keys
-from relay.ledger import MAX_AUTOMATIC, MAX_REPORTS, Notice, ReturnedDelivery, Terms
+from relay.ledger import MAX_AUTOMATIC, MAX_REPORTS, Notice, ReturnedDelivery, StoredLogin, Terms
+from relay.ledger.asked import ask, authorise
 from relay.ledger.clock import MIN_STEP_S, Steady, StepWatch
 from relay.ledger.lanes import lanes_due, take
 from relay.ledger.opened import SQL, Opened, signed
@@ -112,6 +113,10 @@ class SqliteLedger:
     async def relay_blocks(self) -> RelayBlocks:
         return self._registered.relay_blocks()
 
+    async def login(self, name: str) -> StoredLogin | None:
+        rows = self._opened.query("login", name)
+        return StoredLogin(rows[0]["party"], rows[0]["hash"]) if rows else None
+
     async def originals(self, correspondence: Correspondence, direction: Direction,
                         referred: Sequence[bytes]) -> tuple[dict[bytes, bytes], bool]:
         found: dict[bytes, bytes] = {}
@@ -191,7 +196,7 @@ class SqliteLedger:
                 number = self._insert_message(connection, entry, vault, wrapped, file)
                 if entry.state is State.QUEUED:
                     deliveries.append(self._insert_delivery(connection, entry, number, now, lease_s))
-                    self._insert_own_notice(connection, entry, number, vault, now)
+                self._insert_own_notice(connection, entry, number, vault, now)
                 self._remember(number, vault)
             return deliveries
 
@@ -275,6 +280,9 @@ class SqliteLedger:
                 return False
             if action.action is Action.REPORT:
                 connection.execute(SQL["report"], (now.timestamp(), row["id"]))
+            elif action.action is Action.AUTHORISE:
+                if not authorise(connection, row[f"{action.actor}_id"], action.message):
+                    return False
             elif action.action is Action.NO_ANSWER:
                 connection.execute(SQL["no_answer_needed"], (correspondence, row["id"]))
             else:
@@ -450,13 +458,19 @@ class SqliteLedger:
 
     def _insert_own_notice(self, connection: Connection, entry: LedgerEntry, message: int, vault: MessageVault,
                            now: datetime) -> None:
-        if entry.notice is None:
+        if entry.notice is None or (entry.asks is not None and not self._ask(connection, entry, entry.asks, now)):
             return
         writer, correspondence = entry.direction.writer, entry.correspondence
         connection.execute(SQL["insert_delivery"], (
             message, DeliveryKind.DSN, writer, 0, now.timestamp(), now.timestamp(), None,
             self.keys.hash_domain(correspondence.addresses[writer][0].domain), vault.seal("dsn", entry.notice),
             signed(correspondence.number)))
+
+    def _ask(self, connection: Connection, entry: LedgerEntry, address: Address, now: datetime) -> bool:
+        """Whether the writer's party is to be asked about an address."""
+        known, side = self._registered.known(entry.correspondence.number), entry.direction.writer
+        return known is not None and ask(connection, known.vaults[side], known.numbers[side],
+                                         self.keys.hash_address(address), address, message=entry.id, now=now)
 
     def _return_path(self, delivery: int, domain: str, key_id: int) -> str:
         ring = self.keys.ring

@@ -1,0 +1,72 @@
+"""login add | password | remove | list."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from relay.cli.common import Group, json_option, opened_ledger, show
+from relay.errors import UsageError
+from relay.ledger.logins import Logins
+
+
+@click.group(cls=Group)
+def login() -> None:
+    """Who may submit mail with a password. ID is the login's name, by default also its party's id."""
+
+
+@login.command("add")
+@click.argument("name", metavar="ID")
+@click.option("--party", metavar="PARTY", help="Whose it is, when it has another name: an id, seller:ID or buyer:ID.")
+def login_add(name: str, party: str | None) -> None:
+    """A login for a party. Its password is asked for on a terminal, else read as one line from standard input."""
+    with opened_ledger() as (opened, _):
+        logins = Logins(opened)
+        logins.find_party(name, party)  # before anybody thinks of a password
+        click.echo(f"{name}: may write as {logins.add(name, party, _hashed())}")
+
+
+@login.command("password")
+@click.argument("name", metavar="ID")
+def login_password(name: str) -> None:
+    """Another password, read as `add` does."""
+    with opened_ledger() as (opened, _):
+        logins = Logins(opened)
+        logins.get(name)
+        logins.change(name, _hashed())
+        click.echo(f"{name}: password changed")
+
+
+@login.command("remove")
+@click.argument("name", metavar="ID")
+def login_remove(name: str) -> None:
+    """This login is none any more, at once."""
+    with opened_ledger() as (opened, _):
+        Logins(opened).remove(name)
+        click.echo(f"{name}: removed")
+
+
+@login.command("list")
+@json_option
+def login_list(as_json: bool) -> None:
+    """Every login and whose it is."""
+    with opened_ledger() as (opened, _):
+        show(Logins(opened).all(), ("login", "party", "password_changed_at"), as_json, empty="none")
+
+
+def _hashed() -> str:
+    from relay.passwords import WeakPassword, hash_password
+
+    if sys.stdin.isatty():
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    try:
+        return hash_password(password)
+    except WeakPassword as error:
+        raise UsageError(f"{error}; nothing was changed") from None
+
+
+def add_to(group: click.Group) -> None:
+    group.add_command(login)
