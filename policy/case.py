@@ -9,7 +9,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from aliasing.address import Address
-from aliasing.correspondence import Correspondence, Direction, Party
+from aliasing.correspondence import Correspondence, Direction
 from aliasing.message import Message, MessageError
 from aliasing.token import OpenedAction
 from policy.files.findings import Findings
@@ -108,11 +108,6 @@ class AuthenticationResults:
     dmarc: DmarcResult = DmarcResult()
     temporary: bool = False
     """Some look-up in the DNS failed for now: what is missing may be there later."""
-
-
-def login_of(party: Party) -> str:
-    """How Case.login names a party: its side is part of it, for sellers and buyers may share ids."""
-    return f"{party.side}:{party.id}"
 
 
 @dataclass(frozen=True)
@@ -215,12 +210,10 @@ class Case:
     action: OpenedAction | None = None
     """What was asked for, where the message came to a sealed action address instead of the alias."""
     login: str | None = None
-    """login_of() the party whose login the client gave; None for anybody else."""
+    """Party.key of who gave a password; None for mail from servers."""
     authentication: AuthenticationResults | None = None
     """None where nothing was asked of the DNS."""
     solicited: bool = False
     critical: bool = False
     files: Mapping[str, Findings] = field(default_factory=dict)
     """Part.path -> what its attachment was found to be."""
-
-

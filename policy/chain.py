@@ -17,6 +17,7 @@ from policy.rules import (
     blocklist,
     closed,
     critical_cap,
+    login,
     loop,
     network,
     rate,
@@ -31,9 +32,17 @@ Rule = Callable[[Case], Verdict]
 ENVELOPE_RULES: Sequence[tuple[str, Rule]] = (
     ("network", network.check),
 )
+LOGIN_RULES: Sequence[tuple[str, Rule]] = (
+    ("login", login.check_party),
+    ("closed", closed.check),
+    ("blocklist", blocklist.check),
+    ("rate", rate.check),
+)
+"""Before the message, where we know who writes: better heard while the mail program's window is open."""
 WRITER_RULES: Sequence[tuple[str, Rule]] = (
     ("structure", structure.check),
     ("loop", loop.check),
+    ("login", login.check),
     ("authentication", authentication.check),
     ("authorised", authorised.check),
     ("closed", closed.check),

@@ -22,6 +22,10 @@ class Status(Enum):
     NOT_AUTHORISED = (550, "5.7.1")
     OWN_ALIAS = (550, "5.7.1")
     ADDRESS_BLOCKED = (550, "5.7.1")
+    ADDRESS_REMOVED = (550, "5.7.1")
+    CONFIRM_ADDRESS = (550, "5.7.1")  # not authorised, but its party was asked
+    LOGIN_NOT_PARTY = (550, "5.7.1")
+    LOGIN_FROM = (550, "5.7.1")
     # whether it is they who write, RFC 7372 and RFC 3463
     NOT_AUTHENTICATED = (550, "5.7.26")  # neither SPF nor DKIM
     SIGNATURE_BROKEN = (550, "5.7.20")

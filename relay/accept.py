@@ -9,7 +9,7 @@ Whatever goes wrong is a 4xx; a 250 is given only after the ledger's fsync.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -29,6 +29,7 @@ from policy.rules.attachments import attachments
 from policy.status import Status
 from policy.verdict import PASS, Kind, Reply, Verdict, refuse
 from relay import authn, maillog, texts
+from relay.asking import asked_address, asking
 from relay.dns import Resolver
 from relay.dsn.notices import Notices
 from relay.dsn.receive import understand
@@ -60,8 +61,11 @@ class Transaction:
     received_at: datetime
     data: bytes = field(repr=False)
     helo: str = ""
+    """What the client called itself."""
     login: str | None = None
-    """Who the client has logged in as (policy.case.login_of)."""
+    """Party.key of who gave a password."""
+    each: bool = False
+    """Each recipient gets a reply of its own (RFC 2033 4.2)."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,8 @@ class Answer:
 
     line: str
     fatal: bool = False
+    each: Mapping[OpenedAlias | OpenedAction, str] = field(default_factory=dict)
+    """With Transaction.each: the recipients that get another line."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,11 @@ class _Judged:
     id: str = field(default_factory=new_id)
     evidence: bytes | None = field(default=None, repr=False)
     repeats: str | None = None
+    told: bool = False
+    """It is refused while others pass: what it hears is a DSN, not the reply,"""
+    dsn: bool = False
+    """queued now and not when the message came the first time."""
+    asks: Address | None = field(default=None, repr=False)
 
     @property
     def decision(self) -> Decision:
@@ -155,12 +166,14 @@ class Acceptor:
         origin = await self._authenticate(letter, transaction)
         done = [await self._act(action, letter, transaction, origin) for action in transaction.actions]
         for _ in range(MAX_OVERTAKEN):
-            judged = _one_answer([await self._judge(letter, recipient, transaction, origin)
-                                  for recipient in transaction.recipients])
+            judged = _answered([await self._judge(letter, recipient, transaction, origin)
+                                for recipient in transaction.recipients], transaction)
             entries = [self._entry(one, letter, transaction) for one in judged]
             with suppress(Overtaken):  # another message changed what the verdict rested on: judge again
                 await self._keep(entries)
                 self._log(entries)
+                if transaction.each:
+                    return replace(self._answer((), ()), each=self._each(judged, done, transaction))
                 return self._answer(judged, done)
         return self._say(Reply(Status.INTERNAL))
 
@@ -220,7 +233,9 @@ class Acceptor:
         if passage.leaks:
             maillog.leak_stopped(transaction.trace, judged.id, ", ".join(passage.leaks))
         evidence = transaction.data if passage.leaks else None
-        return replace(judged, passage=passage, evidence=evidence, state=_STATES[passage.decision.verdict.kind])
+        asks = asked_address(passage.decision, letter, facts, is_sure=transaction.login is not None)
+        return replace(judged, passage=asking(passage) if asks else passage, evidence=evidence, asks=asks,
+                       state=_STATES[passage.decision.verdict.kind])
 
     async def _facts(self, letter: Letter, correspondence: int, direction: Direction, now: datetime) -> Facts:
         facts = await self._ledger.facts(correspondence, direction, now)
@@ -281,6 +296,10 @@ class Acceptor:
             identity=letter.identity, repeats=judged.repeats)
         if judged.passage.unsigned and judged.state is State.QUEUED:
             return replace(entry, notice=self._notices.without_signature(entry, self._clock()))
+        if judged.asks is not None:
+            return replace(entry, asks=judged.asks, notice=self._notices.asks(entry, judged.asks))
+        if judged.dsn:
+            return replace(entry, notice=self._notices.refused(entry, self._clock()))
         return entry
 
     async def _take_back(self, number: int, message: Message, transaction: Transaction) -> None:
@@ -306,6 +325,12 @@ class Acceptor:
         facts = worst.facts
         return self._say(worst.verdict.reply, facts.correspondence.parties[facts.direction.writer].language)
 
+    def _each(self, judged: Sequence[_Judged], done: Sequence[_Done],
+              transaction: Transaction) -> dict[OpenedAlias | OpenedAction, str]:
+        actions = zip(transaction.actions, done, strict=True)
+        return {one.recipient: self._answer([one], ()).line for one in judged} | {
+            action: self._answer((), [one]).line for action, one in actions}
+
     def _say(self, reply: Reply, language: str | None = None) -> Answer:
         return Answer(texts.smtp_line(reply, language or self._language))
 
@@ -329,6 +354,8 @@ def _is_own_alias(recipient: OpenedAlias, facts: Facts, letter: Letter, transact
     assert letter.header_from is not None
     if letter.header_from.key not in facts.reader_addresses or letter.header_from.key in facts.writer_addresses:
         return False
+    if transaction.login not in (None, facts.correspondence.parties[facts.direction.reader].key):
+        return False
     return any(other.correspondence == recipient.correspondence and other.role != recipient.role
                for other in transaction.recipients)
 
@@ -342,14 +369,32 @@ def _worst(judged: Sequence[_Judged]) -> _Judged | None:
     """The strictest verdict: a refusal before a deferral, the first of them."""
     for kind in (Kind.REFUSE, Kind.DEFER):
         for one in judged:
-            if one.verdict.kind is kind and one.decision.rule != "companion":
+            if one.verdict.kind is kind and one.decision.rule != "companion" and not one.told:
                 return one
     return None
 
 
+def _answered(judged: list[_Judged], transaction: Transaction) -> list[_Judged]:
+    """One reply follows DATA. Who logged in hears of the refused ones by DSN; where nobody did, that would be
+    backscatter, and the strictest verdict is everybody's."""
+    if transaction.each:
+        return judged
+    refused = [one for one in judged if not one.verdict.passes]
+    if len(refused) == len(judged) or not all(_may_be_told(one, transaction.login) for one in refused):
+        return _one_answer(judged)
+    fresh = any(one.verdict.passes and one.repeats is None for one in judged)
+    return [one if one.verdict.passes else replace(one, told=True, dsn=fresh) for one in judged]
+
+
+def _may_be_told(refused: _Judged, login: str | None) -> bool:
+    """A DSN goes to the party that writes in this correspondence: only to whom we know. What failed is tried again."""
+    correspondence, writer = refused.facts.correspondence, refused.facts.direction.writer
+    possible = refused.decision.error is None and refused.asks is None
+    return possible and correspondence.parties[writer].key == login
+
+
 def _one_answer(judged: list[_Judged]) -> list[_Judged]:
-    """One reply follows DATA. Until originators are authenticated by login, the strictest verdict is everybody's:
-    a recipient who would have passed is recorded as refused with the others."""
+    """The strictest verdict is everybody's: who would have passed is recorded as refused with the others."""
     worst = _worst(judged)
     if worst is None:
         return judged

@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 from aliasing.address import Address
 from aliasing.token import OpenedAlias, Role, open_alias
-from policy.case import AuthenticationResults, AuthResult, Case, login_of
+from policy.case import AuthenticationResults, AuthResult, Case
 from policy.recipients import addresses
 from policy.status import Status
 from policy.verdict import PASS, Kind, Verdict, refuse
@@ -37,7 +37,7 @@ def check(case: Case) -> Verdict:
 def _by_login(case: Case) -> Verdict:
     """The login must be the counterpart's; that the From is one of their addresses is the next rule's concern."""
     party = case.facts.correspondence.parties[case.facts.direction.writer]
-    if case.login == login_of(party):
+    if case.login == party.key:
         return _noted("by login")
     return refuse(Status.NOT_AUTHORISED, "another party's login")
 

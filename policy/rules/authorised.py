@@ -13,8 +13,15 @@ def check(case: Case) -> Verdict:
     state = case.facts.writer_addresses.get(key)
     if state is AddressState.AUTHORISED:
         return PASS
-    if state is AddressState.BLOCKED:
-        return refuse(Status.ADDRESS_BLOCKED, "a blocked address of the counterpart")
+    if state is not None:
+        return refused_state(state)
     if key in case.facts.reader_addresses:
         return refuse(Status.OWN_ALIAS, "the writer's own alias")
     return refuse(Status.NOT_AUTHORISED, "not an address of the counterpart")
+
+
+def refused_state(state: AddressState) -> Verdict:
+    """What an address hears that the account knows and that may not write."""
+    if state is AddressState.BLOCKED:
+        return refuse(Status.ADDRESS_BLOCKED, "a blocked address of the counterpart")
+    return refuse(Status.ADDRESS_REMOVED, "a removed address of the counterpart")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from aliasing.address import Address
 from aliasing.redact import redactor_for
 from relay.dsn.compose import Report, compose
+from relay.dsn.question import compose_question
 from relay.ledger import Notice, ReturnedDelivery
 from relay.records import DeliveryKind, LedgerEntry, Outcome, new_id
 
@@ -40,6 +42,24 @@ class Notices:
             message_id=new_id(), recipient=correspondence.alias(direction.reader),
             originator=correspondence.alias(direction.writer), subject=redactor_for(correspondence).text(entry.subject),
             order=correspondence.order or "", dated=entry.received_at, now=now, original_id=entry.original_id))
+
+    def refused(self, entry: LedgerEntry, now: datetime) -> bytes:
+        """This recipient was refused, while others of the same message were not."""
+        assert entry.reply is not None
+        correspondence, direction = entry.correspondence, entry.direction
+        # action "failed" wants a permanent status (RFC 3464 2.3.4): what is deferred here is not tried again
+        status = "5" + entry.reply.status.enhanced[1:]
+        return compose(Report(
+            action="failed", status=status, reason="reason_refused", hostname=self._hostname,
+            domain=correspondence.domain, language=correspondence.parties[direction.writer].language,
+            message_id=new_id(), recipient=correspondence.alias(direction.reader),
+            originator=correspondence.alias(direction.writer), subject=redactor_for(correspondence).text(entry.subject),
+            order=correspondence.order or "", dated=entry.received_at, now=now, original_id=entry.original_id,
+            values={"why": entry.reply_text}))
+
+    def asks(self, entry: LedgerEntry, address: Address) -> bytes:
+        """May this address write for the party? An answer to the message says yes."""
+        return compose_question(entry, address, new_id())
 
     def _notice(self, about: ReturnedDelivery, kind: DeliveryKind, action: str, status: str, reason: str,
                 now: datetime) -> Notice:
