@@ -69,12 +69,26 @@ class RelaySection(_Section):
         return values
 
 
+def _several(value: object) -> object:
+    return ([value] if value else []) if isinstance(value, str) else value
+
+
+Endpoints = Annotated[list[Endpoint], BeforeValidator(_several)]
+
+
 class ListenSection(_Section):
-    mx: Annotated[list[Endpoint], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)] = [
-        Listener(host="127.0.0.1", port=2525)]
+    mx: Endpoints = [Listener(host="127.0.0.1", port=2525)]
+    submission: Endpoints = []
+    submissions: Endpoints = []
+    lmtp: Endpoints = []
     proxy_from: list[Network] = []
+    xforward_from: list[Network] = []
     metrics: Annotated[Endpoint | None, UNSET] = None
     http: Annotated[Endpoint | None, UNSET] = None
+
+
+class LmtpSection(_Section):
+    peers: list[Network] = [ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")]
 
 
 class TlsSection(_Section):
@@ -268,6 +282,7 @@ class LimitsSection(_Section):
     refusals: int = Field(default=100, ge=1)
     commands: int = Field(default=1000, ge=10)
     messages: int = Field(default=1000, ge=1)
+    failed_logins: int = Field(default=20, ge=1)
     memory: ByteSize = ByteSize(256 * 1024 * 1024)
     greeting_delay: Pause = timedelta(seconds=0.3)
     command_timeout: Duration = timedelta(minutes=5)
@@ -291,6 +306,7 @@ class Config(BaseSettings):
     _base: Path = PrivateAttr(default=Path())
     relay: RelaySection = RelaySection()
     listen: ListenSection = ListenSection()
+    lmtp: LmtpSection = LmtpSection()
     tls: TlsSection = TlsSection()
     ledger: LedgerSection = LedgerSection()
     outbound: OutboundSection = OutboundSection()
@@ -308,10 +324,19 @@ class Config(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return env_settings, init_settings
 
-    def policy_settings(self, listeners: Sequence[Listener] = ()) -> PolicySettings:
-        """What rules read. `listeners` are those that there really are, where systemd or others made them."""
-        reachable = any(not one.is_loopback for one in (*self.listen.mx, *listeners))
-        return self.policy.settings(exposed=reachable or bool(self.listen.proxy_from))
+    def is_exposed(self, listeners: Sequence[Listener] = (), *, fronted: bool = False) -> bool:
+        """Whether others than this machine can bring mail without a login, themselves or through a server in front.
+
+        `listeners` are those of the MX that there really are, where systemd or others made them; `fronted` says that
+        there is one for LMTP.
+        """
+        listen = self.listen
+        reachable = any(not one.is_loopback for one in (*listen.mx, *listeners))
+        return reachable or fronted or bool(listen.lmtp or listen.proxy_from or listen.xforward_from)
+
+    def policy_settings(self, listeners: Sequence[Listener] = (), *, fronted: bool = False) -> PolicySettings:
+        """What rules read; the arguments are is_exposed()'s."""
+        return self.policy.settings(exposed=self.is_exposed(listeners, fronted=fronted))
 
     @cached_property
     def data_dir(self) -> Path:

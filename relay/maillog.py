@@ -15,6 +15,21 @@ def listening(kind: str, where: str) -> None:
     log.get().info("listening", kind=kind, where=where)
 
 
+def login(result: str, client: str, party: str | None = None) -> None:
+    """A password was tried. The name that was given is not logged: it may be an address, or the password itself."""
+    metrics.LOGINS.labels(result).inc()
+    log.get().info("login", result=result, client=client, party=party)
+
+
+def certificate_reloaded() -> None:
+    log.get().info("certificate-reloaded")
+
+
+def certificate_refused(problem: str) -> None:
+    """The files have changed and cannot be used: the old certificate goes on."""
+    log.get().error("certificate-refused", problem=problem)
+
+
 def rcpt_refused(client: str, code: str) -> None:
     """A refusal before DATA: counted and logged, not in the ledger."""
     metrics.RCPT_REFUSED.labels(code).inc()

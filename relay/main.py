@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from typing import Any
 
 import uvloop
 
+from policy.case import PolicySettings
 from relay import log, maillog, reload, tls
 from relay.accept import Acceptor
 from relay.config import Config
@@ -35,8 +36,12 @@ from relay.processes import no_core_dumps, only_one, supervise
 from relay.public import Public
 from relay.queue.runner import Runner
 from relay.receive.limits import Guard
-from relay.receive.server import bind, bind_for, listen, raise_file_limit
+from relay.receive.lmtp import LmtpSession
+from relay.receive.logins import Logins
+from relay.receive.server import Door, Make, bind, bind_for, listen, raise_file_limit
 from relay.receive.service import Service
+from relay.receive.session import ReceivingSession
+from relay.receive.submission import SubmissionSession
 from relay.systemd import Notifier, address_of, inherited, share, watchdog_s
 from relay.vitals import STUCK_S, Vitals
 from relay.zone.plan import plan_of
@@ -45,6 +50,7 @@ STOP_S = 8.0
 """How long what is under way may take once told to stop; systemd and operators count on ten seconds in all."""
 WATCH_S = 1.0
 START_POLL_S = 0.05
+DOORS = ("mx", "submission", "submissions", "lmtp")
 
 
 @dataclass(frozen=True)
@@ -59,26 +65,33 @@ class Seat:
     watchdog_s: float | None = None
     load: Callable[[], Config] | None = None
     """Reads the configuration anew; raises ConfigError."""
+    others: Mapping[str, Sequence[socket.socket]] = field(default_factory=dict)
+    """Listeners of [listen] besides mx."""
 
 
 @dataclass
 class Shared:
     """What is opened before processes are forked."""
 
-    mx: list[list[socket.socket]]
+    doors: dict[str, list[list[socket.socket]]]
+    """Listener -> each process's sockets."""
     metrics: list[socket.socket]
     http: list[socket.socket]
     lines: Lines
     sockets: set[socket.socket] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.sockets = {sock for own in (*self.mx, self.metrics, self.http) for sock in own}
+        self.sockets = {sock for shares in self.doors.values() for own in shares for sock in own}
+        self.sockets |= {*self.metrics, *self.http}
 
-    def take(self, worker: int) -> list[socket.socket]:
+    def take(self, worker: int) -> dict[str, list[socket.socket]]:
         """Close what is not this process's: the kernel would give connections to a socket that nobody looks at."""
-        for sock in self.sockets - set(self.mx[worker]) - set((*self.metrics, *self.http) if worker == 0 else ()):
+        mine = {name: shares[worker] for name, shares in self.doors.items()}
+        kept = {sock for own in mine.values() for sock in own}
+        kept |= {*self.metrics, *self.http} if worker == 0 else set()
+        for sock in self.sockets - kept:
             sock.close()
-        return self.mx[worker]
+        return mine
 
     def close(self) -> None:
         for sock in self.sockets:
@@ -117,14 +130,15 @@ def serve(config: Config, load: Callable[[], Config] | None = None) -> int:
 def _sockets(config: Config) -> Shared:
     """Those that systemd hands over; for the other listeners, sockets of our own."""
     workers, given = config.relay.workers, inherited()
-    mx = share(given["mx"], workers) if "mx" in given else bind_for(workers, config.listen.mx)
+    doors = {name: share(given[name], workers) if name in given
+             else bind_for(workers, getattr(config.listen, name), f"listen.{name}") for name in DOORS}
     metrics = given.get("metrics", [])
     if not metrics and config.listen.metrics is not None:
         metrics = [bind(config.listen.metrics, shared=False, key="listen.metrics")]
     public = given.get("http", [])
     if not public and config.listen.http is not None:
         public = [bind(config.listen.http, shared=False, key="listen.http")]
-    return Shared(mx, metrics, public, Lines(workers))
+    return Shared(doors, metrics, public, Lines(workers))
 
 
 def _certificate(config: Config) -> Any:
@@ -136,11 +150,12 @@ def _certificate(config: Config) -> Any:
 def _work(config: Config, shared: Shared, worker: int, watched: float | None,
           load: Callable[[], Config] | None) -> int:
     sockets = shared.take(worker)
+    mx = sockets.pop("mx")
     metrics, public = (shared.metrics, shared.http) if worker == 0 else ([], [])
-    seat = Seat(worker, metrics, public, shared.lines.of(worker), watched, load)
+    seat = Seat(worker, metrics, public, shared.lines.of(worker), watched, load, sockets)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            status = runner.run(Daemon(config, sockets, seat=seat).run())
+            status = runner.run(Daemon(config, mx, seat=seat).run())
             # the ledger is closed: what is left (a thread at work on a message, a server that does not answer our
             # QUIT) has nothing to keep any more, and closing the loop would wait for it
             os._exit(status)
@@ -174,6 +189,7 @@ class Daemon:
         self._ledger = SqliteLedger(open_ledger(config.ledger_path, config.key_ring), self._steady)
         self._outbound = Outbound(config, self._ledger.keys, self._clock)
         self._runner = self._make_runner()
+        self._watched = tls.Watched(*config.certificate)
         self._service = self._make_service()
         half = self._seat.watchdog_s / 2 if self._seat.watchdog_s else STUCK_S
         self._vitals = Vitals(self._ledger, self._runner, self._service, min(half, STUCK_S))
@@ -184,9 +200,7 @@ class Daemon:
             async with asyncio.TaskGroup() as tasks:
                 queue = tasks.create_task(self._runner.run(stop))
                 tasks.create_task(self._service.sweep(stop))
-                servers = [await listen(sock, self._service) for sock in self._sockets]
-                for sock in self._sockets:
-                    maillog.listening("mx", str(address_of(sock)))
+                servers = await self._listen()
                 helpers = [tasks.create_task(helper) for helper in await self._helpers(stop)]
                 asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
                 await stop.wait()
@@ -221,15 +235,33 @@ class Daemon:
 
     def _make_service(self) -> Service:
         config = self._config
-        settings, max_size = config.policy_settings(self._listeners), int(config.policy.max_size)
+        settings, max_size = self._policy(config), int(config.policy.max_size)
         guard = Guard(config.limits, max_size=max_size, clock=time.monotonic, descriptors=raise_file_limit())
         return Service(
             hostname=config.relay.hostname, domains=frozenset(config.relay.domains), max_size=max_size,
             max_recipients=config.policy.max_recipients, language=config.relay.language, tls=_certificate(config),
             keys=self._ledger.keys, ledger=self._ledger, settings=settings, clock=self._clock, guard=guard,
             resolver=self._resolver, proxies=tuple(config.listen.proxy_from),
+            peers=tuple(config.lmtp.peers), forwarders=tuple(config.listen.xforward_from),
             acceptor=Acceptor(self._ledger, settings, self._runner, notices_of(config), self._examiner, self._resolver,
                               self._clock, config.relay.language))
+
+    def _policy(self, config: Config) -> PolicySettings:
+        return config.policy_settings(self._listeners, fronted=bool(self._seat.others.get("lmtp")))
+
+    async def _listen(self) -> list[Door]:
+        """Open every listener; the log names the MX first."""
+        submit: Make = ReceivingSession
+        if any(self._seat.others.get(name) for name in ("submission", "submissions")):
+            submit = partial(SubmissionSession, logins=Logins(self._ledger, self._service.guard, time.monotonic))
+        makes: dict[str, Make] = {"mx": ReceivingSession, "submission": submit, "submissions": submit,
+                                  "lmtp": LmtpSession}
+        sockets = [(name, sock) for name in makes
+                   for sock in (self._sockets if name == "mx" else self._seat.others.get(name, ()))]
+        doors = [await listen(sock, self._service, makes[name], tls=name == "submissions") for name, sock in sockets]
+        for name, sock in sockets:
+            maillog.listening(name, str(address_of(sock)))
+        return doors
 
     async def _helpers(self, stop: asyncio.Event) -> list[Any]:
         """The first process speaks for all, once all listen; the others answer it."""
@@ -262,6 +294,7 @@ class Daemon:
                 self._ledger.keys.refresh()
             except KeyRingFileError as error:
                 maillog.key_ring_failed(str(error))
+            self._renew_certificate()
             if health is not None and await health.alive():
                 if not ready:
                     self._notifier.ready()
@@ -269,6 +302,14 @@ class Daemon:
                 self._notifier.ping()
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), pause if ready or health is None else START_POLL_S)
+
+    def _renew_certificate(self) -> None:
+        try:
+            if context := self._watched.renewed():
+                self._service.tls = context
+                maillog.certificate_reloaded()
+        except TradepostError as error:
+            maillog.certificate_refused(str(error))
 
     def _reload(self) -> None:
         """SIGHUP. All that can fail is done first: a configuration with an error changes nothing."""
@@ -292,21 +333,22 @@ class Daemon:
     def _take(self, new: Config) -> None:
         changed, need_restart = reload.differences(self._config, new)
         config = reload.merged(self._config, new)
-        context = _certificate(config)
+        context, watched = _certificate(config), tls.Watched(*config.certificate)
         resolver = self._resolver if config.dns == self._config.dns else _resolver(config)
         routes, connect, schedule, notices = self._outbound.parts(config, resolver)
-        settings = config.policy_settings(self._listeners)
+        settings = self._policy(config)
         self._ledger.keys.refresh()
         if self._ledger.keys.problem:  # found by a look before this one
             raise KeyRingFileError(self._ledger.keys.problem)
         log.configure(config.log.format, config.log.level)
-        self._config, self._resolver = config, resolver
+        self._config, self._resolver, self._watched = config, resolver, watched
         self._runner.reconfigure(routes, connect, schedule, notices,
                                  connections_per_host=config.outbound.connections_per_host)
         self._service.reconfigure(
             settings=settings, max_size=int(config.policy.max_size), max_recipients=config.policy.max_recipients,
             language=config.relay.language, tls=context, limits=config.limits, resolver=resolver,
-            proxies=tuple(config.listen.proxy_from))
+            proxies=tuple(config.listen.proxy_from), peers=tuple(config.lmtp.peers),
+            forwarders=tuple(config.listen.xforward_from))
         self._service.acceptor.reconfigure(settings, notices, resolver, config.relay.language)
         if self._seat.worker == 0:
             self._health.certificate = config.certificate[0]

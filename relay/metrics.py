@@ -25,6 +25,7 @@ REFUSED = Counter("tradepost_refused", "Messages refused or deferred after their
                   ["rule"], registry=REGISTRY)
 RECORDED = Counter("tradepost_recorded", "Messages recorded and not forwarded: auto-replies, writers' own copies.",
                    ["state"], registry=REGISTRY)
+LOGINS = Counter("tradepost_logins", "Passwords tried, by result.", ["result"], registry=REGISTRY)
 RCPT_REFUSED = Counter("tradepost_rcpt_refused", "Refusals at RCPT TO, by reply.", ["code"], registry=REGISTRY)
 PROTOCOL_ERRORS = Counter("tradepost_protocol_errors", "Sessions ended for broken SMTP or TLS.", registry=REGISTRY)
 CLIENT_ABUSE = Counter("tradepost_client_abuse", "Lines written for fail2ban.", registry=REGISTRY)
@@ -45,6 +46,7 @@ RELOADS = Counter("tradepost_reloads", "Configurations read again, by result.", 
 
 for _counter, _values in ((ACCEPTED, ("to-buyer", "to-seller")), (RECORDED, ("auto", "self")),
                           (ATTEMPTS, ("delivered", "deferred", "failed")), (RELOADS, ("done", "refused")),
+                          (LOGINS, ("done", "failed", "throttled")),
                           (DSNS, (*_DSN_ACTIONS, "other"))):
     for _value in _values:
         _counter.labels(_value)  # begun at 0: increase() does not see the first event of a series that begins at 1

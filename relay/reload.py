@@ -6,7 +6,7 @@ from relay.config import Config
 
 NEED_RESTART = frozenset({
     "relay.hostname", "relay.domains", "relay.data_dir", "relay.key_ring", "relay.workers",
-    "listen.mx", "listen.metrics", "listen.http",
+    "listen.mx", "listen.submission", "listen.submissions", "listen.lmtp", "listen.metrics", "listen.http",
     "ledger.url",
 })
 """What the process was built on. Every other key takes effect at once."""

@@ -13,7 +13,7 @@ from relay.errors import UsageError
 from relay.values import Listener
 
 FIRST_FD = 3
-NAMES = ("mx", "metrics", "http")
+NAMES = ("mx", "submission", "submissions", "lmtp", "metrics", "http")
 """FileDescriptorName= of a socket unit: which listener of [listen] it stands for."""
 
 

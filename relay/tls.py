@@ -33,6 +33,35 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
+class Watched:
+    """A certificate and its key, which other programs replace while we run."""
+
+    def __init__(self, certificate: Path, key: Path) -> None:
+        self._files = (certificate, key)
+        self._used = self._tried = self._look()
+
+    def renewed(self) -> ssl.SSLContext | None:
+        """A context of the files as they are now, None while they are those in use; raises UsageError once for each
+        state that cannot be used, such as the new certificate beside the old key."""
+        now = self._look()
+        if now in (self._used, self._tried):
+            return None
+        self._tried = now
+        context = server_context(*self._files)
+        self._used = now
+        return context
+
+    def _look(self) -> tuple[tuple[int, ...], ...]:
+        found: list[tuple[int, ...]] = []
+        for path in self._files:
+            try:
+                status = path.stat()
+                found.append((status.st_ino, status.st_size, status.st_mtime_ns))
+            except OSError:
+                found.append(())
+        return tuple(found)
+
+
 def expires_at(certificate: Path) -> datetime | None:
     """When the first certificate of a PEM file expires; None when that cannot be read."""
     try:

@@ -7,6 +7,7 @@ either direction, a greeting that is not given to who talks first, and the heade
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from enum import Enum, auto
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, NoReturn, cast
@@ -61,6 +62,11 @@ class Connection(SMTP):
     """One connection to the MX listener; session.py says what its commands do."""
 
     line_length_limit = READ_BYTES
+    protocol = "ESMTP"
+    asks_lists = True
+    """Whether DNS block lists are asked about the client."""
+    implicit_tls = False
+    """TLS from the first octet (RFC 8314 3.3)."""
 
     def __init__(self, service: Service, peer: IPv4Address | IPv6Address) -> None:
         """A connection that the guard has counted; from a proxy, as one of all only."""
@@ -120,7 +126,11 @@ class Connection(SMTP):
     def eof_received(self) -> bool:
         """A client may half-close after its final dot and still wait for the answer."""
         asyncio.StreamReaderProtocol.eof_received(self)
-        return self._tls_protocol is None
+        return not self.encrypted
+
+    @property
+    def encrypted(self) -> bool:
+        return self.implicit_tls or self._tls_protocol is not None
 
     def _reset_timeout(self, duration: float | None = None) -> None:
         pass  # aiosmtpd would start a timer here
@@ -216,21 +226,22 @@ class Connection(SMTP):
         if self.service.stopping:
             raise Hangup(f"421 4.3.2 {self.service.hostname} is shutting down")
         if self._proxied:
-            await self._meet_client()
-        if guard.limits.dnsbl and not self._exempt:
+            await self.meet_client(self._reader.readexactly)
+        if guard.limits.dnsbl and self.asks_lists and not self._exempt:
             self._listed = asyncio.create_task(self.service.listed(self.client))
         # even without a delay, what came together with the connection is seen
         await asyncio.sleep(0 if self._exempt else guard.limits.greeting_delay.total_seconds())
         self.must_have_waited()
-        await self.push(f"220 {self.service.hostname} ESMTP Tradepost")
+        await self.push(f"220 {self.service.hostname} {self.protocol} Tradepost")
 
-    async def _meet_client(self) -> None:
-        """Read the proxy's header; from here on its client is who is limited and judged."""
+    async def meet_client(self, read: Callable[[int], Awaitable[bytes]]) -> None:
+        """Read the proxy's header; from here on its client is who is limited and judged. Raises Hangup."""
         try:
-            client = await read_header(self._reader.readexactly)
+            client = await read_header(read)
         except ProxyError:
             maillog.protocol_error(str(self.client), "no PROXY header")
             raise Hangup from None
+        self._proxied = False
         self.client = client or self.client
         self._exempt = self.service.guard.is_exempt(self.client)
         if line := self.service.guard.admit(self.client):

@@ -26,10 +26,13 @@ class Envelope:
     actions: list[OpenedAction] = field(default_factory=list)
     count: int = 0
     """RCPT commands that were taken, repetitions included."""
+    order: list[OpenedAlias | OpenedAction | int] = field(default_factory=list)
+    """What each of them named."""
 
     def add(self, found: OpenedAlias | OpenedAction | int) -> None:
         """A recipient, once however often it is named."""
         self.count += 1
+        self.order.append(found)
         if isinstance(found, OpenedAlias):
             self.recipients += [found] if found not in self.recipients else []
         elif isinstance(found, OpenedAction):

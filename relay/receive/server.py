@@ -8,12 +8,14 @@ import math
 import os
 import resource
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from relay import maillog
 from relay.errors import UsageError
+from relay.receive.connection import PROXY_S, Hangup
 from relay.receive.proxy import plain
 from relay.receive.service import Service
 from relay.receive.session import ReceivingSession
@@ -22,19 +24,23 @@ from relay.values import Listener
 ACCEPTS_AT_A_TIME = 64
 SHED_S = 0.1
 MANY_FILES = 1 << 16
+HANDSHAKE_S = 15.0
 BUSY = "421 4.3.2 Too many connections, try again later"
 
 
-def bind_for(workers: int, listeners: Sequence[Listener]) -> list[list[socket.socket]]:
+Make = Callable[[Service, IPv4Address | IPv6Address], ReceivingSession]
+
+
+def bind_for(workers: int, listeners: Sequence[Listener], key: str = "listen.mx") -> list[list[socket.socket]]:
     """Listening sockets for each of `workers` processes; raises UsageError naming address and mend.
 
     Several processes get a socket each on the same port (SO_REUSEPORT), among which the kernel spreads connections
     evenly; on one shared socket whoever wakes first takes all that wait.
     """
-    first = [bind(listener, shared=workers > 1) for listener in listeners]
+    first = [bind(listener, shared=workers > 1, key=key) for listener in listeners]
     again = [Listener(host=listener.host, port=sock.getsockname()[1])
              for listener, sock in zip(listeners, first, strict=True)]
-    return [first, *([bind(listener, shared=True) for listener in again] for _ in range(workers - 1))]
+    return [first, *([bind(listener, shared=True, key=key) for listener in again] for _ in range(workers - 1))]
 
 
 def bind(listener: Listener, *, shared: bool, key: str = "listen.mx") -> socket.socket:
@@ -64,7 +70,9 @@ class Door:
     the listener when that comes at the wrong moment; and because who is refused then costs next to nothing.
     """
 
-    def __init__(self, sock: socket.socket, service: Service) -> None:
+    def __init__(self, sock: socket.socket, service: Service, make: Make, *, tls: bool) -> None:
+        self._make = make
+        self._tls = tls
         self._sock = sock
         self._service = service
         self._loop = asyncio.get_running_loop()
@@ -110,15 +118,25 @@ class Door:
             service.guard.leave()
             _turn_away(sock, refusal)
             return
-        session = ReceivingSession(service, client)
+        session = self._make(service, client)
+        session.implicit_tls = self._tls
         task = self._loop.create_task(self._open_session(session, sock))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
 
     async def _open_session(self, session: ReceivingSession, sock: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(lambda: session, sock)
-        except OSError:
+            if not self._tls:
+                await self._loop.connect_accepted_socket(lambda: session, sock)
+                return
+            if self._service.is_proxy(session.client):  # its header comes before the client's TLS
+                async with asyncio.timeout(PROXY_S):
+                    await session.meet_client(partial(_exactly, self._loop, sock))
+            await self._loop.connect_accepted_socket(lambda: session, sock, ssl=self._service.tls,
+                                                     ssl_handshake_timeout=HANDSHAKE_S)
+        except (OSError, EOFError, Hangup):
+            if self._tls:
+                maillog.protocol_error(str(session.client), "TLS handshake failed")
             session.let_go()  # gone before it began
             sock.close()
 
@@ -152,9 +170,20 @@ def _turn_away(sock: socket.socket, line: str) -> None:
         sock.send(line.encode() + b"\r\n")
 
 
-async def listen(sock: socket.socket, service: Service) -> Door:
-    """Start accepting connections on a bound socket."""
-    return Door(sock, service)
+async def _exactly(loop: asyncio.AbstractEventLoop, sock: socket.socket, count: int) -> bytes:
+    """So many octets, and not one that comes behind them. Raises EOFError."""
+    found = b""
+    while len(found) < count:
+        more = await loop.sock_recv(sock, count - len(found))
+        if not more:
+            raise EOFError
+        found += more
+    return found
+
+
+async def listen(sock: socket.socket, service: Service, make: Make = ReceivingSession, *, tls: bool = False) -> Door:
+    """Start accepting connections on a bound socket; with `tls` each begins with a handshake."""
+    return Door(sock, service, make, tls=tls)
 
 
 def raise_file_limit() -> int:

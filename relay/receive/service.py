@@ -16,7 +16,7 @@ from aliasing.address import Address
 from aliasing.correspondence import Direction, Side
 from aliasing.token import OpenedAction, OpenedAlias, Role, open_alias
 from policy.case import Case, PolicySettings
-from policy.chain import ENVELOPE_RULES, decide
+from policy.chain import ENVELOPE_RULES, LOGIN_RULES, decide
 from policy.status import Status
 from policy.verdict import Reply
 from relay import maillog, texts
@@ -72,6 +72,8 @@ class Service:
     resolver: Resolver
     proxies: tuple[Network, ...] = ()
     """Whose PROXY header is believed."""
+    peers: tuple[Network, ...] = ()
+    forwarders: tuple[Network, ...] = ()
     stopping: bool = False
     sessions: set[Session] = field(default_factory=set)
     _accepting: set[asyncio.Task[Answer]] = field(default_factory=set)
@@ -79,7 +81,8 @@ class Service:
 
     def reconfigure(self, *, settings: PolicySettings, max_size: int, max_recipients: int, language: str,
                     tls: ssl.SSLContext | None, limits: LimitsSection, resolver: Resolver,
-                    proxies: tuple[Network, ...]) -> None:
+                    proxies: tuple[Network, ...], peers: tuple[Network, ...] = (),
+                    forwarders: tuple[Network, ...] = ()) -> None:
         """Other settings for what comes from now on; open sessions go on, and what is counted stays counted."""
         self.settings = settings
         self.max_size = max_size
@@ -88,10 +91,12 @@ class Service:
         self.tls = tls
         self.resolver = resolver
         self.proxies = proxies
+        self.peers = peers
+        self.forwarders = forwarders
         self.guard.reconfigure(limits, max_size)
 
-    async def recipient(self, address: Address, client: IPv4Address | IPv6Address,
-                        reverse_path: Address | None) -> OpenedAlias | OpenedAction | int | str:
+    async def recipient(self, address: Address, client: IPv4Address | IPv6Address, reverse_path: Address | None,
+                        login: str | None = None) -> OpenedAlias | OpenedAction | int | str:
         """What RCPT TO names: an alias, a sealed action, a delivery whose return path it is, or the refusal.
 
         Forged, unknown and erased aliases get the same words; a forged one costs no look at the ledger.
@@ -112,12 +117,17 @@ class Service:
             if facts is None or facts.correspondence.domain != address.domain:
                 return self._refusal(Reply(Status.NO_SUCH_ALIAS))
             case = Case(client=client, reverse_path=reverse_path, facts=facts, settings=self.settings,
-                        blocks=await self.ledger.relay_blocks(), now=now)
+                        blocks=await self.ledger.relay_blocks(), now=now, login=login)
         except LedgerError as error:
             maillog.crashed("facts", error)
             return self._refusal(Reply(Status.INTERNAL))
         verdict = decide(case, ENVELOPE_RULES).verdict
-        return alias if verdict.passes or verdict.reply is None else self._refusal(verdict.reply)
+        if verdict.passes and login is not None:
+            verdict = decide(case, LOGIN_RULES).verdict
+        if verdict.passes or verdict.reply is None:
+            return alias
+        who = next((party for party in facts.correspondence.parties.values() if party.key == login), None)
+        return self._refusal(verdict.reply, who.language if who else None)
 
     def _ring_changed(self) -> bool:
         try:
@@ -125,6 +135,14 @@ class Service:
         except KeyRingFileError as error:
             maillog.key_ring_failed(str(error))
             return False
+
+    def is_peer(self, peer: IPv4Address | IPv6Address) -> bool:
+        """Whether it may speak LMTP to us."""
+        return any(peer in network for network in self.peers)
+
+    def is_forwarder(self, peer: IPv4Address | IPv6Address) -> bool:
+        """Whether its XFORWARD is believed where everybody comes."""
+        return any(peer in network for network in self.forwarders)
 
     def is_proxy(self, peer: IPv4Address | IPv6Address) -> bool:
         return any(peer in network for network in self.proxies)
@@ -177,5 +195,5 @@ class Service:
             with suppress(Exception):
                 session.abort()
 
-    def _refusal(self, reply: Reply) -> str:
-        return texts.smtp_line(reply, self.language)
+    def _refusal(self, reply: Reply, language: str | None = None) -> str:
+        return texts.smtp_line(reply, language or self.language)

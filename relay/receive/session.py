@@ -14,12 +14,15 @@ from ipaddress import IPv4Address, IPv6Address
 
 from aliasing.address import Address, AddressError
 from relay import maillog
-from relay.accept import Transaction
+from relay.accept import Answer, Transaction
 from relay.receive.connection import READ_BYTES, WAITING_BYTES, Connection, Hangup, Phase
 from relay.receive.data import NO_MEMORY, NO_ROOM, TOO_BIG, Incoming
 from relay.receive.envelope import Envelope, parse_path, size_of
 from relay.receive.limits import MAX_WAIT_S, Hold
 from relay.receive.service import Service
+from relay.receive.xforward import NAMES as XFORWARD_NAMES
+from relay.receive.xforward import Forwarded
+from relay.receive.xforward import parse as parse_xforward
 from relay.records import new_id
 
 COMMAND_BYTES = 512
@@ -37,7 +40,13 @@ _HELO = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 
 
 class ReceivingSession(Connection):
-    """The commands of the MX listener."""
+    """The commands of the MX listener; those of the others differ in what follows."""
+
+    commands = frozenset({"HELO", "EHLO", "STARTTLS", "AUTH", "XFORWARD", "MAIL", "RCPT", "DATA", "RSET", "NOOP",
+                          "VRFY", "HELP", "QUIT"})
+    each = False
+    """Whether each recipient gets a reply of its own after the data."""
+    no_recipients = "554 5.5.1 No valid recipients"
 
     def __init__(self, service: Service, peer: IPv4Address | IPv6Address) -> None:
         super().__init__(service, peer)
@@ -49,9 +58,29 @@ class ReceivingSession(Connection):
         """Since the last message."""
         self._messages = 0
 
+    @property
+    def party(self) -> str | None:
+        """Party.key of who has logged in."""
+        return None
+
+    @property
+    def may_forward(self) -> bool:
+        """Whether its XFORWARD is believed."""
+        return self.service.is_forwarder(self.client)
+
+    @property
+    def origin(self) -> IPv4Address | IPv6Address:
+        """Who brought the message: the client, or that of the mail server in front."""
+        return (self._forwarded and self._forwarded.client) or self.client
+
     def start_anew(self) -> None:
         # RFC 3207 4.2: nothing said before STARTTLS counts after it
         self._helo, self._extended, self._mail = "", False, Envelope()
+        self._forwarded: Forwarded | None = None
+
+    def limit(self, name: str) -> int:
+        """How many octets a command may have, CRLF included."""
+        return COMMAND_BYTES + (MAIL_EXTRA_BYTES if name in ("MAIL", "RCPT") and self._extended else 0)
 
     async def _command(self) -> None:
         self.enter(Phase.COMMAND)
@@ -60,25 +89,24 @@ class ReceivingSession(Connection):
         if self._commands > self.service.guard.limits.commands:
             self.cut("commands", "421 4.7.0 Too many commands and no message, closing")
         if line is None:
-            return await self._bad("500 5.5.2 Line too long")
+            return await self.bad("500 5.5.2 Line too long")
         verb, _, rest = line.partition(b" ")
         name = verb.upper().decode("ascii", "replace")
-        method = _COMMANDS.get(name)
-        limit = COMMAND_BYTES + (MAIL_EXTRA_BYTES if name in ("MAIL", "RCPT") and self._extended else 0)
-        if method is None:
+        if name not in self.commands:
             if name in _UNIMPLEMENTED:
-                return await self._bad(f"502 5.5.1 {name} is not implemented")
-            return await self._bad("500 5.5.2 Command not recognised")
-        if len(line) + 2 > limit:
-            return await self._bad("500 5.5.2 Line too long")
+                return await self.bad(f"502 5.5.1 {name} is not implemented")
+            return await self.bad("500 5.5.2 Command not recognised")
+        if len(line) + 2 > self.limit(name):
+            return await self.bad("500 5.5.2 Line too long")
         if any(byte < 32 or byte == 127 for byte in rest):
             code = {"MAIL": "5.1.7", "RCPT": "5.1.3"}.get(name, "5.5.2")
-            return await self._bad(f"501 {code} Control characters are not allowed")
+            return await self.bad(f"501 {code} Control characters are not allowed")
+        method: Callable[[str], Awaitable[None]] = getattr(self, f"smtp_{name}")
         # octets that are not UTF-8 either are for each command to refuse, as any that are not ASCII
-        await method(self, rest.decode("utf-8", "surrogateescape").strip())
+        await method(rest.decode("utf-8", "surrogateescape").strip())
         return None
 
-    async def _bad(self, line: str) -> None:
+    async def bad(self, line: str) -> None:
         self._errors += 1
         if self._errors > self.service.guard.limits.errors:
             self.cut("errors", "421 4.7.0 Too many errors, closing")
@@ -88,54 +116,74 @@ class ReceivingSession(Connection):
 
     async def smtp_HELO(self, argument: str) -> None:
         if not _HELO.fullmatch(argument):
-            return await self._bad("501 5.5.4 Say HELO with a host name")
+            return await self.bad("501 5.5.4 Say HELO with a host name")
         self.must_have_waited()
         self._helo, self._extended, self._mail = argument, False, Envelope()
         return await self.push(f"250 {self.service.hostname}")
 
+    def extensions(self) -> list[str]:
+        """What EHLO offers."""
+        lines = ["PIPELINING", f"SIZE {self.service.max_size}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"]
+        lines += ["STARTTLS"] if self.service.tls is not None and not self.encrypted else []
+        return lines + ([f"XFORWARD {' '.join(XFORWARD_NAMES)}"] if self.may_forward else [])
+
     async def smtp_EHLO(self, argument: str) -> None:
         if not _HELO.fullmatch(argument):
-            return await self._bad("501 5.5.4 Say EHLO with a host name")
+            return await self.bad("501 5.5.4 Say EHLO with a host name")
         self.must_have_waited()
         self._helo, self._extended, self._mail = argument, True, Envelope()
-        lines = [self.service.hostname, "PIPELINING", f"SIZE {self.service.max_size}", "8BITMIME", "SMTPUTF8",
-                 "ENHANCEDSTATUSCODES"]
-        if self.service.tls is not None and self._tls_protocol is None:
-            lines.append("STARTTLS")
+        lines = [self.service.hostname, *self.extensions()]
         reply = [f"250-{line}" for line in lines[:-1]] + [f"250 {lines[-1]}"]
         return await self.push("\r\n".join(reply))
 
     async def smtp_STARTTLS(self, argument: str) -> None:
         if argument:
-            return await self._bad("501 5.5.4 STARTTLS takes no parameter")
-        if self.service.tls is None or self._tls_protocol is not None:
-            return await self._bad("502 5.5.1 STARTTLS is not available")
+            return await self.bad("501 5.5.4 STARTTLS takes no parameter")
+        if self.service.tls is None or self.encrypted:
+            return await self.bad("502 5.5.1 STARTTLS is not available")
         await self.start_tls()
         return None
 
     async def smtp_AUTH(self, argument: str) -> None:
-        if self._tls_protocol is None:
-            return await self._bad("538 5.7.11 Encryption is required for authentication")
-        return await self._bad("502 5.5.1 AUTH is not offered here")
+        if not self.encrypted:
+            return await self.bad("538 5.7.11 Encryption is required for authentication")
+        return await self.bad("502 5.5.1 AUTH is not offered here")
+
+    async def smtp_XFORWARD(self, argument: str) -> None:
+        if not self.may_forward:
+            return await self.bad("550 5.7.0 XFORWARD is for mail servers that this one knows")
+        if self._mail.begun:
+            return await self.bad("503 5.5.1 XFORWARD comes before MAIL")
+        found = parse_xforward(argument, self._forwarded)
+        if found is None:
+            return await self.bad("501 5.5.4 Say XFORWARD name=value ...")
+        self._forwarded = found
+        return await self.push("250 2.0.0 OK")
+
+    async def before_mail(self) -> str | None:
+        """What stands against any message of this client."""
+        return None
 
     async def smtp_MAIL(self, argument: str) -> None:
         if not self._helo:
-            return await self._bad("503 5.5.1 Send EHLO first")
+            return await self.bad("503 5.5.1 Send EHLO first")
         if self._mail.begun:
-            return await self._bad("503 5.5.1 One MAIL a transaction")
+            return await self.bad("503 5.5.1 One MAIL a transaction")
+        if refusal := await self.before_mail():
+            return await self.bad(refusal)
         path = parse_path(argument, "FROM:")
         if path is None:
-            return await self._bad("501 5.1.7 Say MAIL FROM:<address>")
+            return await self.bad("501 5.1.7 Say MAIL FROM:<address>")
         text, parameters = path
         mail = Envelope(begun=True)
         if wrong := _read_parameters(mail, parameters):
-            return await self._bad(wrong)
+            return await self.bad(wrong)
         if not text.isascii() and not mail.utf8:
-            return await self._bad("553 5.6.7 A non-ASCII address needs SMTPUTF8")
+            return await self.bad("553 5.6.7 A non-ASCII address needs SMTPUTF8")
         try:
             mail.reverse_path = Address.parse(text) if text else None
         except AddressError:
-            return await self._bad("501 5.1.7 Not a valid sender address")
+            return await self.bad("501 5.1.7 Not a valid sender address")
         if refusal := await self._not_now(mail.declared):
             return await self.push(refusal)
         self._mail = mail
@@ -158,26 +206,26 @@ class ReceivingSession(Connection):
 
     async def smtp_RCPT(self, argument: str) -> None:
         if not self._mail.begun:
-            return await self._bad("503 5.5.1 Send MAIL first")
+            return await self.bad("503 5.5.1 Send MAIL first")
         path = parse_path(argument, "TO:")
         if path is None or not path[0]:
-            return await self._bad("501 5.1.3 Say RCPT TO:<address>")
+            return await self.bad("501 5.1.3 Say RCPT TO:<address>")
         text, parameters = path
         if any(name not in ("NOTIFY", "ORCPT") for name, _ in parameters):
-            return await self._bad("555 5.5.4 Parameter not recognised")
+            return await self.bad("555 5.5.4 Parameter not recognised")
         if not text.isascii() and not self._mail.utf8:
-            return await self._bad("553 5.6.7 A non-ASCII address needs SMTPUTF8")
+            return await self.bad("553 5.6.7 A non-ASCII address needs SMTPUTF8")
         if self._mail.count >= self.service.max_recipients:
             return await self.push("452 4.5.3 Too many recipients; send the others in another transaction")
         try:
             address = Address.parse(text)
         except AddressError:
-            return await self._bad("501 5.1.3 Not a valid recipient address")
+            return await self.bad("501 5.1.3 Not a valid recipient address")
         tick = self.loop.create_future()
         # set before the look, or what it takes would shift the answer; and on no clock whose phase a client could learn
         timer = self.loop.call_later(REFUSAL_TICK_S, tick.set_result, None)
         try:
-            found = await self.service.recipient(address, self.client, self._mail.reverse_path)
+            found = await self.service.recipient(address, self.origin, self._mail.reverse_path, self.party)
             if isinstance(found, str):
                 return await self._refuse_recipient(found, tick)
         finally:
@@ -189,7 +237,7 @@ class ReceivingSession(Connection):
         """Answer at the tick, however long the look took; to who guesses a lot, ever later."""
         guard = self.service.guard
         maillog.rcpt_refused(str(self.client), line[:9])
-        self._refusals += 1
+        self._refusals += not self.each  # a mail server in front brings the guesses of many
         extra = guard.refused_recipient(self.client)
         self.enter(Phase.OURSELVES)
         await tick
@@ -201,41 +249,48 @@ class ReceivingSession(Connection):
 
     async def smtp_DATA(self, argument: str) -> None:
         if argument:
-            return await self._bad("501 5.5.4 DATA takes no parameter")
+            return await self.bad("501 5.5.4 DATA takes no parameter")
         if not self._mail.begun:
-            return await self._bad("503 5.5.1 Send MAIL first")
+            return await self.bad("503 5.5.1 Send MAIL first")
         if not self._mail.count:
-            return await self._bad("554 5.5.1 No valid recipients")
+            return await self.bad(self.no_recipients)
         if not self.service.guard.has_room(self.client, max(self._mail.declared, READ_BYTES)):
             return await self.push(NO_ROOM)
         await self.push("354 End data with <CR><LF>.<CR><LF>")
         hold = self.service.guard.hold(self.client)
+        mail = self._mail
         try:
             incoming = await self._read_data(hold)
-            mail, self._mail = self._mail, Envelope()
+            self._mail = Envelope()
             if incoming.refusal is not None:
-                return await self.push(incoming.refusal)
+                return await self.answer_data(mail, Answer(incoming.refusal))
             return await self._accept(mail, incoming, hold)
         except MemoryError as error:
             maillog.crashed("data", error)
-            return await self.push(NO_MEMORY)
+            return await self.answer_data(mail, Answer(NO_MEMORY))
         finally:
             hold.release()
+            self._forwarded = None  # the next message may be another client's
             self._incoming = None
 
     async def _accept(self, mail: Envelope, incoming: Incoming, hold: Hold) -> None:
         transaction = Transaction(
-            trace=new_id(), client=self.client, reverse_path=mail.reverse_path, recipients=tuple(mail.recipients),
+            trace=new_id(), client=self.origin, reverse_path=mail.reverse_path, recipients=tuple(mail.recipients),
             returns=tuple(mail.returns), actions=tuple(mail.actions), received_at=datetime.now(UTC),
-            data=incoming.data(), helo=self._helo)
+            data=incoming.data(), login=self.party, each=self.each,
+            helo=(self._forwarded and self._forwarded.helo) or self._helo)
         self.enter(Phase.OURSELVES)
         answer = await self.service.accept(transaction, hold)
         self.enter(Phase.COMMAND)
         self._messages += 1
         self._commands = 0
         self._message_since = self.loop.time()
+        await self.answer_data(mail, answer)
         if answer.fatal or self.service.stopping:
-            raise Hangup(answer.line)
+            raise Hangup
+
+    async def answer_data(self, mail: Envelope, answer: Answer) -> None:
+        """Say what became of the message."""
         await self.push(answer.line)
 
     async def _read_data(self, hold: Hold) -> Incoming:
@@ -261,8 +316,8 @@ class ReceivingSession(Connection):
 
     async def smtp_RSET(self, argument: str) -> None:
         if argument:
-            return await self._bad("501 5.5.4 RSET takes no parameter")
-        self._mail = Envelope()
+            return await self.bad("501 5.5.4 RSET takes no parameter")
+        self._mail, self._forwarded = Envelope(), None
         return await self.push("250 2.0.0 OK")
 
     async def smtp_NOOP(self, argument: str) -> None:
@@ -280,17 +335,10 @@ class ReceivingSession(Connection):
 
     async def smtp_QUIT(self, argument: str) -> None:
         if argument:
-            return await self._bad("501 5.5.4 QUIT takes no parameter")
+            return await self.bad("501 5.5.4 QUIT takes no parameter")
         raise Hangup("221 2.0.0 Bye")
 
 
-_COMMANDS: dict[str, Callable[[ReceivingSession, str], Awaitable[None]]] = {
-    "HELO": ReceivingSession.smtp_HELO, "EHLO": ReceivingSession.smtp_EHLO,
-    "STARTTLS": ReceivingSession.smtp_STARTTLS, "AUTH": ReceivingSession.smtp_AUTH,
-    "MAIL": ReceivingSession.smtp_MAIL, "RCPT": ReceivingSession.smtp_RCPT, "DATA": ReceivingSession.smtp_DATA,
-    "RSET": ReceivingSession.smtp_RSET, "NOOP": ReceivingSession.smtp_NOOP, "VRFY": ReceivingSession.smtp_VRFY,
-    "HELP": ReceivingSession.smtp_HELP, "QUIT": ReceivingSession.smtp_QUIT,
-}
 _UNIMPLEMENTED = ("EXPN", "BDAT", "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML")
 
 
