@@ -63,12 +63,12 @@ if os.environ.get("SABOTAGE"):
                 raise RuntimeError(f"{seller} {buyer} {file.name}")
         return examine_all(files, scrub=scrub)
 
-    async def broken_recipient(self, address, client, reverse_path):
+    async def broken_recipient(self, address, client, reverse_path, login=None):
         if address.local == "crash":
             raise RuntimeError(f"{seller} {buyer} {address}")
         if address.local == "noise":
             make_noise()
-        return await recipient(self, address, client, reverse_path)
+        return await recipient(self, address, client, reverse_path, login)
 
     class Unraisable:
         def __del__(self):

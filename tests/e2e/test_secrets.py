@@ -195,7 +195,7 @@ async def test_how_long_the_look_takes_does_not_show(look_s: float) -> None:
     guard = Guard(LimitsSection(greeting_delay=0), max_size=1000, clock=time.monotonic, descriptors=1000)
     service: Any = SimpleNamespace(
         tls=None, guard=guard, hostname="relay.example", sessions=set(), stopping=False, max_size=1000,
-        max_recipients=10, is_proxy=lambda _: False, recipient=recipient)
+        max_recipients=10, is_proxy=lambda _: False, is_forwarder=lambda _: False, recipient=recipient)
     sock = socket.create_server(("127.0.0.1", 0))
     sock.setblocking(False)
     server = await listen(sock, service)

@@ -81,7 +81,7 @@ def test_a_rule_that_raises_defers_and_never_passes() -> None:
     (SELLER, None),
     ("SOL@tienda.example", None),
     ("old@tienda.example", Status.ADDRESS_BLOCKED),
-    ("gone@tienda.example", Status.NOT_AUTHORISED),
+    ("gone@tienda.example", Status.ADDRESS_REMOVED),
     ("stranger@else.example", Status.NOT_AUTHORISED),
     (BUYER, Status.OWN_ALIAS),
     (None, Status.FROM_NOT_SINGLE),
