@@ -29,7 +29,7 @@ from policy.rules.attachments import attachments
 from policy.status import Status
 from policy.verdict import PASS, Kind, Reply, Verdict, refuse
 from relay import authn, maillog, texts
-from relay.asking import asked_address, asking
+from relay.asking import asked_address, asking, is_to_both
 from relay.dns import Resolver
 from relay.dsn.notices import Notices
 from relay.dsn.receive import understand
@@ -89,6 +89,8 @@ class _Judged:
     solicited: bool = False
     critical: bool = False
     authentic: bool = False
+    known: bool = False
+    """It is certain that an address of the party that writes here is whose message this is."""
     id: str = field(default_factory=new_id)
     evidence: bytes | None = field(default=None, repr=False)
     repeats: str | None = None
@@ -232,10 +234,18 @@ class Acceptor:
             maillog.rule_failed(transaction.trace, passage.decision.rule or "", passage.decision.error)
         if passage.leaks:
             maillog.leak_stopped(transaction.trace, judged.id, ", ".join(passage.leaks))
-        evidence = transaction.data if passage.leaks else None
-        asks = asked_address(passage.decision, letter, facts, is_sure=transaction.login is not None)
-        return replace(judged, passage=asking(passage) if asks else passage, evidence=evidence, asks=asks,
-                       state=_STATES[passage.decision.verdict.kind])
+        judged = replace(judged, passage=passage, evidence=transaction.data if passage.leaks else None,
+                         state=_STATES[passage.decision.verdict.kind])
+        return judged if judged.verdict.passes else await self._refused(judged, case, letter, transaction)
+
+    async def _refused(self, judged: _Judged, case: Case, letter: Letter, transaction: Transaction) -> _Judged:
+        """What is done for somebody who is refused and of whom it is certain who they are."""
+        if not await off_loop(len(transaction.data), partial(authentication.is_certain, case)):
+            return judged
+        is_sure = case.login is not None or not is_to_both(letter, judged.facts, transaction.recipients)
+        asks = asked_address(judged.decision, letter, judged.facts, is_sure=is_sure)
+        return replace(judged, known=case.login is not None or _is_authorised(judged.facts, letter), asks=asks,
+                       passage=asking(judged.passage) if asks else judged.passage)
 
     async def _facts(self, letter: Letter, correspondence: int, direction: Direction, now: datetime) -> Facts:
         facts = await self._ledger.facts(correspondence, direction, now)
@@ -375,22 +385,20 @@ def _worst(judged: Sequence[_Judged]) -> _Judged | None:
 
 
 def _answered(judged: list[_Judged], transaction: Transaction) -> list[_Judged]:
-    """One reply follows DATA. Who logged in hears of the refused ones by DSN; where nobody did, that would be
-    backscatter, and the strictest verdict is everybody's."""
+    """One reply follows DATA. Who is known hears of the refused ones by DSN; to anybody else that would be backscatter,
+    and the strictest verdict is everybody's."""
     if transaction.each:
         return judged
     refused = [one for one in judged if not one.verdict.passes]
-    if len(refused) == len(judged) or not all(_may_be_told(one, transaction.login) for one in refused):
+    if len(refused) == len(judged) or not all(_may_be_told(one) for one in refused):
         return _one_answer(judged)
     fresh = any(one.verdict.passes and one.repeats is None for one in judged)
     return [one if one.verdict.passes else replace(one, told=True, dsn=fresh) for one in judged]
 
 
-def _may_be_told(refused: _Judged, login: str | None) -> bool:
+def _may_be_told(refused: _Judged) -> bool:
     """A DSN goes to the party that writes in this correspondence: only to whom we know. What failed is tried again."""
-    correspondence, writer = refused.facts.correspondence, refused.facts.direction.writer
-    possible = refused.decision.error is None and refused.asks is None
-    return possible and correspondence.parties[writer].key == login
+    return refused.known and refused.decision.error is None and refused.asks is None
 
 
 def _one_answer(judged: list[_Judged]) -> list[_Judged]:

@@ -34,6 +34,13 @@ def check(case: Case) -> Verdict:
     return _noted(f"observed only, would be {verdict.reply.status.name}: {verdict.reason}")
 
 
+def is_certain(case: Case) -> bool:
+    """Whether it is sure that the From address is whose message this is, also where the operator only observes."""
+    if case.header_from is None or case.login is not None:
+        return case.header_from is not None and _by_login(case).passes
+    return case.authentication is not None and _judge(case, case.authentication, case.header_from.domain).passes
+
+
 def _by_login(case: Case) -> Verdict:
     """The login must be the counterpart's; that the From is one of their addresses is the next rule's concern."""
     party = case.facts.correspondence.parties[case.facts.direction.writer]

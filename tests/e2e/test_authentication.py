@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import email
+import email.policy
 import re
+import smtplib
 from collections.abc import Awaitable, Callable
 
 import senders
+from submitting import PASSWORD, add_login, listeners, plain, port, session, submit
 from support import BUYER, SELLER, Relay, message
 
 from relay.demo.nameserver import BROKEN, NameServer
@@ -104,3 +109,94 @@ async def test_a_forged_auto_reply_is_recorded_and_its_content_is_not_kept(
     kept = {one["subject"]: one["id"] for one in relay.messages() if one["state"] == "auto"}
     assert "Vuelvo el lunes." in relay.run("message", "export", kept["De viaje"])
     assert "Falso" not in relay.run("message", "export", kept["Ausente"], check=2)
+
+
+# -- with other ways in ----------------------------------------------------------------------------------------
+
+
+async def everywhere(start_relay: Start, nameserver: NameServer, outside: OutsideServer) -> Relay:
+    """Every listener, and nothing said of authentication: mail that a server in front brings is anybody's."""
+    nameserver.zone = senders.zone()
+    config = listeners(outside, dns={"resolvers": [f"127.0.0.1:{nameserver.port}"], "timeout": "2s"})
+    return await start_relay(**{name: values for name, values in config.items() if name != "policy"})
+
+
+async def by_lmtp(relay: Relay, to: str, data: bytes, client: str = "") -> str:
+    number = await port(relay, "lmtp")
+
+    def run() -> str:
+        with smtplib.LMTP("127.0.0.1", number, local_hostname="mx.example") as one:
+            one.ehlo()
+            if client:
+                assert one.docmd("XFORWARD", f"ADDR={client} HELO=mail.example")[0] == 250
+            assert one.mail(SELLER)[0] == one.rcpt(to)[0] == 250
+            code, text = one.data(data)
+            return f"{code} {text.decode()}"
+
+    return await asyncio.to_thread(run)
+
+
+async def test_a_login_is_enough_and_all_other_mail_is_asked_where_it_comes_from(
+        start_relay: Start, nameserver: NameServer, outside: OutsideServer) -> None:
+    relay = await everywhere(start_relay, nameserver, outside)
+    to = relay.order()["buyer"]["alias"]
+    add_login(relay)
+
+    def work(client: smtplib.SMTP) -> list[tuple[int, str]]:
+        assert client.docmd("AUTH", f"PLAIN {plain('S1', PASSWORD)}")[0] == 235
+        return submit(client, SELLER, [to], message(SELLER, to, "uno"))
+
+    assert (await session(await port(relay, "submissions"), work, implicit=True))[-1][0] == 250
+    assert not [one for one in nameserver.asked if one[1] == "TXT"], "a login says who writes: nobody else is asked"
+    assert (await relay.send(SELLER, to, message(SELLER, to, "dos")))[1].endswith("[NOT_AUTHENTICATED]")
+    assert (await by_lmtp(relay, to, message(SELLER, to, "tres"))).endswith("[NOT_AUTHENTICATED]")
+    assert (await by_lmtp(relay, to, message(SELLER, to, "cuatro"), senders.STRANGER)).endswith("[NOT_AUTHENTICATED]")
+    assert (await by_lmtp(relay, to, message(SELLER, to, "cinco"), senders.SHOP)).startswith("250")
+    signed = senders.signed(message(SELLER, to, "seis"), {"sign": "tienda.example"})
+    assert (await by_lmtp(relay, to, signed, senders.FORWARDER)).startswith("250")
+    assert {one.raw.partition(b"Subject: ")[2][:3] for one in await outside.wait_for(3, BUYER)} == {b"uno", b"cin", b"sei"}
+
+
+async def test_who_signs_with_a_new_address_is_asked_for_at_the_registered_one(
+        start_relay: Start, nameserver: NameServer, outside: OutsideServer) -> None:
+    """Only if it is certain whose the address is, and only if it cannot be a buyer's reply to all."""
+    relay = await everywhere(start_relay, nameserver, outside)
+    order = relay.order()
+    to, own = order["buyer"]["alias"], order["seller"]["alias"]
+
+    async def write(number: int, header: str, *recipients: str, signs: bool = True) -> str:
+        data = message(f"sol{number}@extra.example", header)
+        data = senders.signed(data, {"sign": "extra.example"}) if signs else data
+        return (await relay.send("x@forward.example", list(recipients), data))[1].rpartition("[")[2].strip("]")
+
+    assert await write(1, to, to, signs=False) == "NOT_AUTHENTICATED"
+    assert await write(2, f"{to}, {own}", to, own) == "NOT_AUTHORISED"
+    assert await write(3, f"{own}, {to}", to) == "NOT_AUTHORISED"
+    assert await write(4, f"{to}, x@{own.partition('@')[2]}", to) == "CONFIRM_ADDRESS"
+    [asked] = await outside.wait_for(1)
+    assert asked.recipient == SELLER
+    action = email.message_from_bytes(asked.raw, policy=email.policy.default)["from"].addresses[0].addr_spec
+    answer = message(SELLER, action)
+    assert "[NOT_AUTHENTICATED]" in (await relay.send(SELLER, action, answer))[1]
+    assert "[ALIAS_NOT_SIGNED]" in (await relay.send(SELLER, action, senders.signed(
+        message(SELLER, to), {"sign": "tienda.example"})))[1]
+    assert (await relay.send(SELLER, action, senders.signed(answer, {"sign": "tienda.example"})))[0] == 250
+    assert (await write(4, to, to)).startswith("2.6.0")
+    assert (await write(3, to, to)) == "CONFIRM_ADDRESS"
+
+
+async def test_an_authenticated_writer_hears_of_each_recipient(
+        start_relay: Start, nameserver: NameServer, outside: OutsideServer) -> None:
+    """Of two recipients one is refused: who is known gets 250 and a DSN, anybody else the refusal for both."""
+    relay = await everywhere(start_relay, nameserver, outside)
+    to = [relay.order()["buyer"]["alias"],
+          relay.order("111-2222222-5555555", buyer="B2", buyer_address="eva@correo.example", buyer_name="Eva")["buyer"]["alias"]]
+    relay.run("block", "add", "--scope", "buyer", "--party", "B2", "--kind", "unsolicited")
+    data = message(SELLER, ", ".join(to))
+    assert (await relay.send(SELLER, to, data))[0] == 550
+    assert (await relay.send(SELLER, to, senders.signed(data, {"sign": "tienda.example"})))[0] == 250
+    await outside.wait_for(1, BUYER)
+    [told] = await outside.wait_for(1, SELLER)
+    assert told.reverse_path == "<>"
+    assert to[1].encode() in told.raw
+    assert len(outside.arrived) == 2

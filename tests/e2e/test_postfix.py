@@ -6,16 +6,21 @@ import asyncio
 import smtplib
 import socket
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
+import senders
 from postfix_server import IS_THERE, Postfix, snippet
+from submitting import port as port_of
 from support import BUYER, SELLER, Relay, message
 
+from relay.demo.nameserver import NameServer
 from relay.demo.outside import OutsideServer
 
 pytestmark = pytest.mark.skipif(not IS_THERE, reason="needs Debian's postfix, and root to start it")
 Start = Callable[..., Awaitable[Relay]]
-DOMAINS = {"relay": {"hostname": "relay.example", "domains": ["relay.example", "dos.example"]}}
+OTHER_BUYER = "eva@correo.example"
+DOMAINS: dict[str, dict[str, Any]] = {"relay": {"hostname": "relay.example", "domains": ["relay.example", "dos.example"]}}
 
 
 def free_port() -> int:
@@ -63,62 +68,84 @@ async def test_in_front_every_refusal_is_told_in_session(start_relay: Start, out
     assert [one.recipient for one in arrived] == [BUYER]
 
 
-class LmtpServer:
-    """Takes mail for recipients that begin with "good", refuses the others after the data: one reply each (RFC 2033)."""
-
-    def __init__(self) -> None:
-        self.taken: list[str] = []
-        self.tried: list[str] = []
-        self.xforward = ""
-
-    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        recipients: list[str] = []
-        writer.write(b"220 stub LMTP\r\n")
-        while line := (await reader.readline()).decode():
-            verb = line[:4].upper()
-            if verb == "LHLO":
-                writer.write(b"250-stub\r\n250 XFORWARD NAME ADDR PROTO HELO SOURCE PORT\r\n")
-            elif verb == "XFOR":
-                self.xforward += line
-                writer.write(b"250 2.0.0 Ok\r\n")
-            elif verb == "DATA":
-                writer.write(b"354 Go\r\n")
-                await reader.readuntil(b"\r\n.\r\n")
-                for one in recipients:
-                    good = one.startswith("good")
-                    self.tried.append(one)
-                    self.taken += [one] if good else []
-                    writer.write(b"250 2.6.0 Kept\r\n" if good else b"550 5.7.1 Write about your order instead\r\n")
-                recipients = []
-            elif verb == "QUIT":
-                writer.write(b"221 2.0.0 Bye\r\n")
-                break
-            else:
-                if verb == "RCPT":
-                    recipients.append(line.partition("<")[2].partition(">")[0])
-                writer.write(b"250 2.1.0 Ok\r\n")
-        writer.close()
+def bring(number: int, to: list[str], data: bytes, client: str = "") -> None:
+    """A message to Postfix, from `client` as it is to believe."""
+    with smtplib.SMTP("127.0.0.1", number, local_hostname="mail.tienda.example", timeout=20) as one:
+        one.ehlo()
+        if client:
+            assert one.docmd("XCLIENT", f"ADDR={client} NAME=mail.tienda.example")[0] == 220
+            one.ehlo()
+        assert one.sendmail(SELLER, to, data) == {}
 
 
-async def test_by_lmtp_one_is_delivered_and_the_other_bounced_by_postfix(outside: OutsideServer) -> None:
-    lmtp, port = LmtpServer(), free_port()
-    server = await asyncio.start_server(lmtp.handle, "127.0.0.1", 0)
-    there = f"{server.sockets[0].getsockname()[1]}"
-    table = snippet("lmtp transport", {"2424": there})
-    main = snippet("lmtp main.cf") + f"relayhost = [127.0.0.1]:{outside.port}\n"
-    with Postfix(main, f"127.0.0.1:{port} inet n - n - - smtpd\n", {"transport": table}) as front:
-        assert (await send(port, "good@relay.example,bad@dos.example,bad@relay.example", message(SELLER, "x@y.example")))[1] == 250
-        bounces = await outside.wait_for(1)
-        assert await asyncio.to_thread(front.is_empty), "none is deferred"
-        log = front.log()
-    server.close()
-    assert lmtp.taken == ["good@relay.example"]
-    assert sorted(lmtp.tried) == ["bad@dos.example", "bad@relay.example", "good@relay.example"], "each once"
-    assert "status=deferred" not in log
-    assert log.count("status=bounced") == 2
-    assert {one.recipient for one in bounces} == {SELLER}
-    assert b"Write about your order instead" in bounces[0].raw
-    assert "ADDR=127.0.0.1" in lmtp.xforward
+def fates(front: Postfix) -> list[str]:
+    """What became of each delivery by LMTP: one for each attempt."""
+    return sorted(line.partition("status=")[2].split()[0] for line in front.log().splitlines()
+                  if "/lmtp[" in line and "status=" in line)
+
+
+def in_both_domains(relay: Relay) -> list[dict[str, Any]]:
+    """An order of each relay domain."""
+    orders = [relay.order()]
+    domains = relay.config["relay"]["domains"]
+    relay.config["relay"]["domains"] = domains[::-1]  # the first is the one of new aliases
+    relay.write_config()
+    orders.append(relay.order("111-2222222-5555555", buyer="B2", buyer_address=OTHER_BUYER, buyer_name="Eva"))
+    relay.config["relay"]["domains"] = domains
+    relay.write_config()
+    assert [one["buyer"]["alias"].rpartition("@")[2] for one in orders] == domains
+    return orders
+
+
+async def test_by_lmtp_one_is_delivered_and_the_other_bounced_by_postfix(
+        start_relay: Start, outside: OutsideServer, nameserver: NameServer) -> None:
+    nameserver.zone = senders.zone()
+    relay = await start_relay(**DOMAINS, listen={"lmtp": "127.0.0.1:0"}, dns={"resolvers": [f"127.0.0.1:{nameserver.port}"]},
+                              outbound={"route": f"smtp://127.0.0.1:{outside.port}"})
+    to = [order["buyer"]["alias"] for order in in_both_domains(relay)]
+    relay.run("block", "add", "--scope", "buyer", "--party", "B2", "--kind", "unsolicited")
+    table = snippet("lmtp transport", {"2424": str(await port_of(relay, "lmtp"))})
+    main = snippet("lmtp main.cf") + f"relayhost = [127.0.0.1]:{outside.port}\nsmtpd_authorized_xclient_hosts = 127.0.0.1\n"
+    number = free_port()
+    with Postfix(main, f"127.0.0.1:{number} inet n - n - - smtpd\n", {"transport": table}) as front:
+        await asyncio.to_thread(bring, number, to, message(SELLER, ", ".join(to)), senders.SHOP)
+        [delivered] = await outside.wait_for(1, BUYER, timeout=30)
+        [bounce] = await outside.wait_for(1, SELLER, timeout=30)
+        assert await asyncio.to_thread(front.is_empty)
+        assert fates(front) == ["bounced", "sent"], "each once"
+        assert bounce.reverse_path == "<>"
+        assert b"[UNSOLICITED]" in bounce.raw.replace(b"\r\n    ", b" ")
+        assert f"Final-Recipient: rfc822; {to[1]}".encode() in bounce.raw
+        assert OTHER_BUYER.encode() not in bounce.raw
+        assert SELLER.encode() not in delivered.raw
+        # whom Postfix had it from is whose SPF is asked about, and an alias that is none is refused at once
+        await asyncio.to_thread(bring, number, to[:1], message(SELLER, to[0], "dos"), senders.STRANGER)
+        await asyncio.to_thread(bring, number, [f"{'0' * 39}@dos.example"], message(SELLER, to[0], "tres"), senders.SHOP)
+        bounces = await outside.wait_for(3, SELLER, timeout=30)
+        assert await asyncio.to_thread(front.is_empty)
+        assert fates(front) == ["bounced"] * 3 + ["sent"]
+    texts = b"".join(one.raw.replace(b"\r\n    ", b" ") for one in bounces)
+    assert texts.count(b"[NOT_AUTHENTICATED]") >= 1
+    assert texts.count(b"[NO_SUCH_ALIAS]") >= 1
+    assert sorted(one["state"] for one in relay.messages()) == ["delivered", "refused", "refused"]
+
+
+async def test_the_proxy_filter_says_whose_spf_is_asked_about(
+        start_relay: Start, outside: OutsideServer, nameserver: NameServer) -> None:
+    nameserver.zone = senders.zone()
+    relay = await start_relay(**DOMAINS, listen={"xforward_from": ["127.0.0.0/8"]},
+                              dns={"resolvers": [f"127.0.0.1:{nameserver.port}"]},
+                              outbound={"route": f"smtp://127.0.0.1:{outside.port}"})
+    alias = relay.order()["buyer"]["alias"]
+    number = free_port()
+    filter_ = snippet("proxy master.cf", {"192.0.2.25:25": f"127.0.0.1:{number}",
+                                          "127.0.0.1:2525": f"127.0.0.1:{relay.port}"})
+    main = snippet("proxy main.cf") + "smtpd_authorized_xclient_hosts = 127.0.0.1\n"
+    with Postfix(main, filter_):
+        with pytest.raises(smtplib.SMTPDataError, match="NOT_AUTHENTICATED"):
+            await asyncio.to_thread(bring, number, [alias], message(SELLER, alias), senders.STRANGER)
+        await asyncio.to_thread(bring, number, [alias], message(SELLER, alias, "dos"), senders.SHOP)
+    await outside.wait_for(1, BUYER)
 
 
 async def test_as_smarthost_nothing_is_rewritten(start_relay: Start, outside: OutsideServer) -> None:
@@ -128,16 +155,19 @@ async def test_as_smarthost_nothing_is_rewritten(start_relay: Start, outside: Ou
     main = (f"relayhost = [127.0.0.1]:{outside.port}\nheader_checks = regexp:/etc/postfix/checks\n"
             "canonical_maps = regexp:/etc/postfix/canonical\nvirtual_alias_maps = regexp:/etc/postfix/canonical\n"
             "virtual_alias_domains =\n")
-    relay = await start_relay(outbound={"route": f"smtp://127.0.0.1:{port}", "retry": ["1s"]})
-    order = relay.order()
+    relay = await start_relay(**DOMAINS, outbound={"route": f"smtp://127.0.0.1:{port}", "retry": ["1s"]})
+    orders = in_both_domains(relay)
     postfix = Postfix(main, smarthost)
     with postfix:
         (postfix.etc / "checks").write_text("/^Subject:/ REPLACE Subject: changed\n")
         (postfix.etc / "canonical").write_text("/.*/ changed@elsewhere.example\n")
         postfix.run("postfix", "reload")
-        assert (await relay.send(SELLER, order["buyer"]["alias"], message(SELLER, order["buyer"]["alias"])))[0] == 250
-        (arrived,) = await outside.wait_for(1)
-    assert arrived.recipient == BUYER
-    assert arrived.reverse_path.endswith("@relay.example")
-    assert b"Subject: Hola\r\n" in arrived.raw
-    assert order["seller"]["alias"].encode() in arrived.raw
+        for order in orders:
+            to = order["buyer"]["alias"]
+            assert (await relay.send(SELLER, to, message(SELLER, to)))[0] == 250
+        both = await outside.wait_for(2)
+    for order, buyer in zip(orders, (BUYER, OTHER_BUYER), strict=True):
+        [arrived] = [one for one in both if one.recipient == buyer]
+        assert arrived.reverse_path.rpartition("@")[2] == order["seller"]["alias"].rpartition("@")[2]
+        assert b"Subject: Hola\r\n" in arrived.raw
+        assert order["seller"]["alias"].encode() in arrived.raw
