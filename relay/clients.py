@@ -59,6 +59,8 @@ def autodiscover(posted: bytes, servers: Sequence[Server]) -> bytes:
     """The answer to an Outlook's POST; the address in it, and nothing else of the request, comes back as text."""
     try:
         address = _asked_for(posted)
+        if not servers:
+            raise Malformed(NO_PROVIDER)
     except Malformed as error:
         return _error(error.code)
     root = ET.Element("Autodiscover", xmlns=RESPONSE)

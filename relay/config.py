@@ -334,6 +334,14 @@ class Config(BaseSettings):
         reachable = any(not one.is_loopback for one in (*listen.mx, *listeners))
         return reachable or fronted or bool(listen.lmtp or listen.proxy_from or listen.xforward_from)
 
+    def observes(self, listeners: Sequence[Listener] = (), *, fronted: bool = False) -> list[str]:
+        """The keys that let anybody who knows an alias write under a false name; the arguments are is_exposed()'s."""
+        if not self.is_exposed(listeners, fronted=fronted):
+            return []
+        general = ["policy.authentication"] if self.policy.authentication == "observe" else []
+        return general + [f"policy.authentication_domains.{name}"
+                          for name, mode in self.policy.authentication_domains.items() if mode == "observe"]
+
     def policy_settings(self, listeners: Sequence[Listener] = (), *, fronted: bool = False) -> PolicySettings:
         """What rules read; the arguments are is_exposed()'s."""
         return self.policy.settings(exposed=self.is_exposed(listeners, fronted=fronted))

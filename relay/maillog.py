@@ -41,6 +41,11 @@ def protocol_error(client: str, what: str) -> None:
     log.get().info("protocol-error", client=client, what=what)
 
 
+def only_observed(keys: Sequence[str]) -> None:
+    """Others can reach a listener, and these keys let who writes go unauthenticated."""
+    log.get().warning("only-observed", keys=keys)
+
+
 def client_abuse(client: str, what: str) -> None:
     """What fail2ban counts (conf/fail2ban): the line's form is a contract. `what` is a text of ours, never theirs."""
     metrics.CLIENT_ABUSE.inc()

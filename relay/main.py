@@ -178,6 +178,7 @@ class Daemon:
         self._clock = clock
         self._steady = steady
         self._seat = seat or Seat()
+        self._fronted = bool(self._seat.others.get("lmtp"))
         self._notifier = Notifier(speaks=self._seat.worker == 0)
         self._examiner = Examiner()
         self._resolver = _resolver(config)
@@ -247,7 +248,7 @@ class Daemon:
                               self._clock, config.relay.language))
 
     def _policy(self, config: Config) -> PolicySettings:
-        return config.policy_settings(self._listeners, fronted=bool(self._seat.others.get("lmtp")))
+        return config.policy_settings(self._listeners, fronted=self._fronted)
 
     async def _listen(self) -> list[Door]:
         """Open every listener; the log names the MX first."""
@@ -276,7 +277,12 @@ class Daemon:
         for sock in self._seat.http:
             self._endpoints.append(await Endpoint(self._public.pages, self._public.forms).listen(sock))
             maillog.listening("http", str(address_of(sock)))
+        self._warn()
         return [self._watch(stop, self._health)]
+
+    def _warn(self) -> None:
+        if keys := self._config.observes(self._listeners, fronted=self._fronted):
+            maillog.only_observed(keys)
 
     # -- while it runs ---------------------------------------------------------------------------------------
 
@@ -353,6 +359,7 @@ class Daemon:
         if self._seat.worker == 0:
             self._health.certificate = config.certificate[0]
             self._public.plan = plan_of(config)
+            self._warn()
         maillog.reloaded(changed, need_restart)
 
     def _stop(self, name: str, stop: asyncio.Event) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from relay.clients import Server, autoconfig, autodiscover
 from relay.http import Forms, Page, Pages
 from relay.zone.plan import SUBMISSION, SUBMISSIONS, Plan
@@ -30,6 +32,8 @@ class Public:
         return Page(self.plan.policy.encode())
 
     async def autoconfig(self) -> Page:
+        if not self._servers():
+            return Page(b"no server for mail clients\n", HTTPStatus.NOT_FOUND)
         return Page(autoconfig(self.plan.hostname, self.plan.domains, self._servers()), kind=_XML)
 
     def autodiscover(self, posted: bytes) -> Page:
@@ -37,6 +41,6 @@ class Public:
 
     def _servers(self) -> list[Server]:
         """In the order in which clients should try them: TLS at once first (RFC 8314 3)."""
-        own = [Server("smtp", self.plan.hostname, SUBMISSIONS),
-               Server("smtp", self.plan.hostname, SUBMISSION, starttls=True)]
+        own = [Server("smtp", self.plan.hostname, port, starttls=port == SUBMISSION)
+               for port in (SUBMISSIONS, SUBMISSION) if port in self.plan.submits]
         return [Server("imap", *self.plan.imap), *own] if self.plan.imap else own

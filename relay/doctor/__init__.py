@@ -23,6 +23,7 @@ def examine(config: Config, plan: Plan, around: Surroundings | None) -> Iterator
     yield from service.queue(config, now)
     yield from machine.clock(now)
     yield from service.ledger_time(config, now)
+    yield from service.authentication(config)
     yield from service.listeners(config)
     yield from machine.descriptors(config)
     if around is not None:

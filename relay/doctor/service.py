@@ -112,6 +112,17 @@ def ledger_time(config: Config, now: datetime) -> Iterator[Finding]:
                     "compare `date -u` with another clock and set the wrong one right; the queue moves along by itself")
 
 
+def authentication(config: Config) -> Iterator[Finding]:
+    """Whether anybody can write under a false name."""
+    about = "policy.authentication"
+    for key in config.observes():
+        yield warning(key, "only-observed", "others can reach a listener, and who writes is not authenticated: whoever "
+                      "knows an alias can write under a false name", f'{about} = "require", once the ledger no longer '
+                      'says "would be" of honest mail (`tradepost message show`)')
+    if not config.observes():
+        yield right(about, "required" if config.is_exposed() else "nobody but this machine can bring mail")
+
+
 def listeners(config: Config) -> Iterator[Finding]:
     """Each configured listener, asked as a client would."""
     for key in type(config.listen).model_fields:

@@ -90,7 +90,8 @@ class Ledger(Protocol):
         ...
 
     async def login(self, name: str) -> StoredLogin | None:
-        """The login of that name; None when there is none, or its party was erased."""
+        """The login of that name, or the only one of the party that an address is authorised for (autoconfig fills in
+        the address); None when there is none, or its party was erased."""
         ...
 
     async def originals(self, correspondence: Correspondence, direction: Direction,

@@ -274,6 +274,11 @@ SELECT at FROM event ORDER BY id DESC LIMIT 1;
 SELECT l.hash, p.side || ':' || p.external_id AS party FROM login l JOIN party p ON p.id = l.party_id
 WHERE l.name = ? AND p.data_key IS NOT NULL;
 
+-- name: login_by_address
+-- The same by an authorised address of the party; two rows are enough to say that it is ambiguous.
+SELECT l.hash, p.side || ':' || p.external_id AS party FROM address a JOIN party p ON p.id = a.party_id
+JOIN login l ON l.party_id = p.id WHERE a.hash = ? AND a.state = 'authorised' AND p.data_key IS NOT NULL LIMIT 2;
+
 -- name: asked_today
 -- Of one party: whether it was asked about this address since, and about how many since then.
 SELECT count(*) AS count, coalesce(sum(hash = :hash), 0) AS this FROM asked_address

@@ -11,7 +11,7 @@ from typing import Any
 
 from pysqlite3 import dbapi2 as sqlite
 
-from aliasing.address import Address
+from aliasing.address import Address, AddressError
 from aliasing.correspondence import Correspondence, Direction, Side
 from aliasing.token import Action, OpenedAction, Role
 from policy.case import Facts, RelayBlocks
@@ -114,8 +114,15 @@ class SqliteLedger:
         return self._registered.relay_blocks()
 
     async def login(self, name: str) -> StoredLogin | None:
-        rows = self._opened.query("login", name)
-        return StoredLogin(rows[0]["party"], rows[0]["hash"]) if rows else None
+        if "@" in name:
+            try:
+                address = Address.parse(name)
+            except AddressError:
+                return None
+            rows = self._opened.query("login_by_address", self.keys.hash_address(address))
+        else:
+            rows = self._opened.query("login", name)
+        return StoredLogin(rows[0]["party"], rows[0]["hash"]) if len(rows) == 1 else None
 
     async def originals(self, correspondence: Correspondence, direction: Direction,
                         referred: Sequence[bytes]) -> tuple[dict[bytes, bytes], bool]:

@@ -17,6 +17,7 @@ Dkim = Callable[[str], Sequence[tuple[str, str]]]
 
 SUBMISSION, SUBMISSIONS = 587, 465
 """The ports that mail clients see (RFC 6409 3.1, RFC 8314 3.3); what the daemon itself listens on may differ."""
+_SUBMIT = {"_submissions._tcp": SUBMISSIONS, "_submission._tcp": SUBMISSION}
 STS_MAX_AGE_S = 7 * 86400
 AUTOCONFIG, AUTODISCOVER, MTA_STS = "autoconfig", "autodiscover", "mta-sts"
 
@@ -41,6 +42,8 @@ class Plan:
     sts_mode: str
     imap: tuple[str, int] | None
     dkim: Dkim = no_dkim
+    submits: frozenset[int] = frozenset()
+    """Which of SUBMISSION and SUBMISSIONS there is a listener for."""
 
     @property
     def sender(self) -> str:
@@ -78,10 +81,14 @@ class Plan:
 
     def services(self) -> dict[str, tuple[int, str]]:
         """SRV owner prefix -> (port, host) (RFC 6186, RFC 8314 5.1)."""
-        found = {"_submissions._tcp": (SUBMISSIONS, self.hostname), "_submission._tcp": (SUBMISSION, self.hostname)}
+        found = {prefix: (port, self.hostname) for prefix, port in _SUBMIT.items() if port in self.submits}
         if self.imap:
             found["_imaps._tcp"] = (self.imap[1], self.imap[0])
         return found
+
+    def not_served(self) -> dict[str, int]:
+        """SRV owner prefix -> port of the services that nobody configured."""
+        return {prefix: port for prefix, port in _SUBMIT.items() if port not in self.submits}
 
     def reports_elsewhere(self, domain: str) -> str:
         """The name by which another organisation agrees to get this domain's reports; "" when none need agree
@@ -96,7 +103,12 @@ def plan_of(config: Config, dkim: Dkim = no_dkim) -> Plan:
     host, _, port = zone.imap.rpartition(":")
     return Plan(hostname, tuple(config.relay.domains), tuple(zone.mx) or (hostname,), tuple(zone.outgoing),
                 _smarthost(config), zone.reports or f"postmaster@{hostname}", zone.mta_sts,
-                (host, int(port)) if host else None, dkim)
+                (host, int(port)) if host else None, dkim, _submits(config))
+
+
+def _submits(config: Config) -> frozenset[int]:
+    there = ((SUBMISSION, config.listen.submission), (SUBMISSIONS, config.listen.submissions))
+    return frozenset(port for port, listeners in there if listeners)
 
 
 def organisation(domain: str) -> str:

@@ -11,6 +11,7 @@ TTL_S = 3600
 STRING_OCTETS = 255
 """The longest string of a TXT record (RFC 1035 3.3)."""
 NO_KEY = "no DKIM key yet: make one with `tradepost key rotate --dkim`, then run this again"
+NO_SUBMISSION = "mail clients cannot send through this relay: listen.submission and listen.submissions name no listener"
 NO_REPORTS = "the relay itself takes no reports: name a mailbox of yours in zone.reports, under another domain"
 
 
@@ -84,6 +85,10 @@ def _policies(plan: Plan, domain: str) -> Iterator[Record]:
 
 
 def _clients(plan: Plan, domain: str) -> Iterator[Record]:
+    if not plan.submits:
+        yield Record(domain, domain, "", "", NO_SUBMISSION)
+    if not plan.services():
+        return
     for prefix, (port, host) in plan.services().items():
         what = "reading" if "imap" in prefix else "sending"
         yield Record(domain, f"{prefix}.{domain}", "SRV", f"0 1 {port} {host}.", f"mail clients: the server for {what}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from relay.zone.asked import Asked
 from relay.zone.finding import Finding, right, warning, wrong
-from relay.zone.plan import AUTOCONFIG, AUTODISCOVER, Plan
+from relay.zone.plan import AUTOCONFIG, AUTODISCOVER, SUBMISSIONS, Plan
 
 
 async def services(plan: Plan, asked: Asked, domain: str) -> list[Finding]:
@@ -12,6 +12,13 @@ async def services(plan: Plan, asked: Asked, domain: str) -> list[Finding]:
     said = []
     for prefix, (port, host) in plan.services().items():
         said += await _service(asked, f"{prefix}.{domain}", port, host)
+    for prefix, port in plan.not_served().items():
+        name = f"{prefix}.{domain}"
+        if any(target == plan.hostname for _, _, _, target in await asked.srv(name)):
+            key = "submissions" if port == SUBMISSIONS else "submission"
+            said.append(wrong(name, "srv-not-served", f"it names {plan.hostname}, where the configuration has no "
+                              f"listener for port {port}",
+                              f'listen.{key} = "0.0.0.0:{port}", or publish {name}. SRV 0 0 0 .'))
     return said
 
 
@@ -32,6 +39,8 @@ async def _service(asked: Asked, name: str, port: int, host: str) -> list[Findin
 
 async def settings(plan: Plan, asked: Asked, domain: str) -> list[Finding]:
     """The hosts that serve clients their settings; without them a seller types them in."""
+    if not plan.services():
+        return []
     own = set(await asked.addresses(plan.hostname))
     said = []
     for label in (AUTOCONFIG, AUTODISCOVER):

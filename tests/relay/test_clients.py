@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -89,7 +90,8 @@ def test_other_clients_of_the_same_page_are_told_that_they_are() -> None:
 
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
-    public = Public(plan_of(Config(relay={"hostname": "mail.example", "domains": ["relay.example"]})))
+    public = Public(plan_of(Config(relay={"hostname": "mail.example", "domains": ["relay.example"]},
+                                   listen={"submission": "127.0.0.1:5587", "submissions": "127.0.0.1:5465"})))
     sock = socket.create_server(("127.0.0.1", 0))
     server = await http.Endpoint(public.pages, public.forms).listen(sock)
     yield sock.getsockname()[1]
@@ -133,6 +135,18 @@ async def test_pages(port: int, asked: bytes, status: bytes, inside: bytes) -> N
     answer = await ask(port, asked)
     assert answer.split(b" ")[1] == status, answer
     assert inside in answer
+
+
+@pytest.mark.parametrize(("listen", "ports"), [
+    ({}, []), ({"submission": "127.0.0.1:5587"}, ["587"]), ({"submissions": "127.0.0.1:5465"}, ["465"]),
+    ({"submission": "127.0.0.1:5587", "submissions": "127.0.0.1:5465"}, ["465", "587"])])
+async def test_only_ports_that_there_are_listeners_for(listen: dict[str, str], ports: list[str]) -> None:
+    public = Public(plan_of(Config(listen=listen)))
+    page, answer = await public.autoconfig(), public.autodiscover(request()).body
+    assert page.status == (200 if ports else 404)
+    assert re.findall(r"<port>(\d+)</port>", page.body.decode()) == ports
+    assert re.findall(r"<Port>(\d+)</Port>", answer.decode()) == ports
+    assert (b"<ErrorCode>601<" in answer) is not bool(ports)
 
 
 async def test_a_body_may_come_in_pieces_and_half_of_one_gets_nothing(port: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import trustme
+from operating import logged, until
 from support import Relay
 
 from relay.config import Config, load
@@ -155,3 +156,22 @@ def test_the_zone_in_one_line(found: list[Finding], level: Level) -> None:
     line = zone(found)
     assert line.level is level
     assert level is not Level.WRONG or "mx-missing" in line.what
+
+
+@pytest.mark.parametrize(("listen", "policy", "named"), [
+    ({}, {"authentication": "observe"}, []),
+    ({"mx": "0.0.0.0:2525"}, {}, []),
+    ({"mx": "0.0.0.0:2525"}, {"authentication": "observe"}, ["policy.authentication"]),
+    ({"lmtp": "127.0.0.1:2424"}, {"authentication": "observe"}, ["policy.authentication"]),
+    ({"xforward_from": ["192.0.2.1"]}, {"authentication_domains": {"tienda.example": "observe", "correo.example": "require"}},
+     ["policy.authentication_domains.tienda.example"])])
+def test_who_lets_strangers_write_is_warned(listen: dict[str, Any], policy: dict[str, Any], named: list[str]) -> None:
+    found = list(service.authentication(Config(listen=listen, policy=policy)))
+    assert [one.about for one in found if one.fault == "only-observed"] == named
+    assert {one.level for one in found} == ({Level.WARNING} if named else {Level.RIGHT})
+
+
+async def test_the_daemon_warns_of_it_at_its_start(start_relay: Start) -> None:
+    relay = await start_relay(listen={"lmtp": "127.0.0.1:0"}, policy={"authentication": "observe"})
+    [warned] = await until(lambda: logged(relay, "only-observed"))
+    assert (warned["level"], warned["keys"]) == ("warning", ["policy.authentication"])

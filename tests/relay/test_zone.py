@@ -8,6 +8,7 @@ import ssl
 import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,17 +26,18 @@ from relay.dns import DnsResolver
 from relay.zone.finding import Finding, Level
 from relay.zone.knock import Knocker
 from relay.zone.plan import Plan, plan_of
-from relay.zone.records import bind, files, quoted, records
+from relay.zone.records import NO_SUBMISSION, bind, files, quoted, records
 from relay.zone.verify import Surroundings, verify
 
 CASES: list[dict[str, Any]] = tomllib.loads((Path(__file__).parent.parent / "zone_faults.toml").read_text())["case"]
 KEY = "v=DKIM1; k=ed25519; p=dGhlIGtleSBvZiB0aGUgdGVzdHMsIDMyIG9jdGV0cyE="
 CA = trustme.CA()
+LISTEN = {"submission": "127.0.0.1:5587", "submissions": "127.0.0.1:5465"}
 Records = dict[tuple[str, str], list[str]]
 
 
 def plan(**zone: Any) -> Plan:
-    config = Config(relay={"hostname": "mail.example", "domains": ["relay.example"]},
+    config = Config(relay={"hostname": "mail.example", "domains": ["relay.example"]}, listen=LISTEN,
                     zone={"reports": "reports@tienda.example"} | zone)
     return plan_of(config, lambda domain: [(f"s1._domainkey.{domain}", KEY)])
 
@@ -172,6 +174,19 @@ async def test_a_planted_fault_is_named(case: dict[str, Any]) -> None:
     assert all(one.mend for one in named)
 
 
+async def test_a_service_that_nobody_configured_is_not_published() -> None:
+    of = replace(plan(), submits=frozenset({465}))
+    assert ("_submissions._tcp.relay.example", "SRV") in printed(of)
+    assert ("_submission._tcp.relay.example", "SRV") not in printed(of)
+    found = await verified(of, printed(plan()))
+    assert [(one.about, one.fault) for one in found if one.fault] == [("_submission._tcp.relay.example", "srv-not-served")]
+    assert 'listen.submission = "0.0.0.0:587"' in lines(found)
+    none = replace(of, submits=frozenset())
+    assert not [name for name, _ in printed(none) if "auto" in name or "_submission" in name]
+    assert NO_SUBMISSION in [one.purpose for one in records(none)]
+    assert {one.level for one in await verified(none, printed(none))} == {Level.RIGHT}
+
+
 def test_the_table_plants_many_distinct_faults() -> None:
     assert len({case["fault"] for case in CASES}) >= 50
 
@@ -221,7 +236,7 @@ def test_spf_follows_where_mail_leaves_from(outgoing: list[str], route: str, spf
 
 
 def test_the_commands(tmp_path: Path) -> None:
-    relay = Relay(tmp_path, {"relay": {"hostname": "mail.example", "domains": ["relay.example"]},
+    relay = Relay(tmp_path, {"relay": {"hostname": "mail.example", "domains": ["relay.example"]}, "listen": LISTEN,
                              "dns": {"resolvers": ["127.0.0.1:9"], "timeout": "0.3s"}})
     assert "relay.example. 3600 IN MX 10 mail.example." in relay.run("dns")
     kinds = [line["type"] for line in relay.json("dns")]
