@@ -1,10 +1,11 @@
-"""swaks, curl and msmtp (Debian's packages) submit with a password over 587 and 465."""
+"""swaks, curl, msmtp (Debian's packages) and Python's smtplib submit with a password over 587 and 465."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
 import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -16,6 +17,19 @@ from relay.demo.outside import OutsideServer
 
 Start = Callable[..., Awaitable[Relay]]
 SECRET = "correct-horse-battery"
+SMTPLIB = """
+import smtplib, ssl, sys
+kind, port, sender, to, file = sys.argv[1:]
+trusting = ssl._create_unverified_context()
+if kind == "submissions":
+    client = smtplib.SMTP_SSL("127.0.0.1", int(port), context=trusting)
+else:
+    client = smtplib.SMTP("127.0.0.1", int(port))
+    client.starttls(context=trusting)
+client.login("S1", "correct-horse-battery")
+assert client.sendmail(sender, [to], open(file, "rb").read()) == {}
+client.quit()
+"""
 KINDS = ("submission", "submissions")
 
 
@@ -30,13 +44,15 @@ def command(program: str, kind: str, number: int, to: str, file: Path) -> list[s
         return ["curl", "--silent", "--show-error", "--insecure", "--ssl-reqd", "--user", f"S1:{SECRET}", "--url",
                 f"{'smtps' if implicit else 'smtp'}://127.0.0.1:{number}/pc.example", "--mail-from", SELLER, "--mail-rcpt",
                 to, "--upload-file", str(file)]
+    if program == "smtplib":
+        return [sys.executable, "-c", SMTPLIB, kind, str(number), SELLER, to, str(file)]
     return ["msmtp", "--host=127.0.0.1", f"--port={number}", "--tls=on", f"--tls-starttls={'off' if implicit else 'on'}",
             "--tls-certcheck=off", "--auth=on", "--user=S1", f"--passwordeval=echo {SECRET}", f"--from={SELLER}", to]
 
 
-@pytest.mark.parametrize("program", ["swaks", "curl", "msmtp"])
+@pytest.mark.parametrize("program", ["swaks", "curl", "msmtp", "smtplib"])
 async def test_mail_programs_submit(program: str, start_relay: Start, outside: OutsideServer) -> None:
-    if shutil.which(program) is None:
+    if program != "smtplib" and shutil.which(program) is None:
         pytest.skip(f"needs Debian's {program}")
     relay = await start_relay(**listeners(outside))
     to = str(relay.order()["buyer"]["alias"])

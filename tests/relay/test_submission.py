@@ -104,6 +104,9 @@ DIALOGUES = [
     (["AUTH CRAM-MD5"], ["504 5.5.4"]),
     ([f"AUTH PLAIN {plain('S1', 'wrong')}"], ["535 5.7.8"]),
     ([f"AUTH PLAIN {plain('S9', PASSWORD)}"], ["535 5.7.8"]),
+    ([f"AUTH PLAIN {plain(SELLER, PASSWORD)}"], ["235 2.7.0"]),
+    ([f"AUTH PLAIN {plain(BUYER, PASSWORD)}"], ["535 5.7.8"]),
+    ([f"AUTH PLAIN {plain('@', PASSWORD)}"], ["535 5.7.8"]),
     ([f"AUTH PLAIN {plain('', '')}"], ["535 5.7.8"]),
     ([f"AUTH PLAIN {plain('S1', PASSWORD)}", "AUTH PLAIN"], ["235 ", "503 5.5.1"]),
     ([f"AUTH PLAIN {plain('S1', PASSWORD)}", "EHLO x", "AUTH PLAIN"], ["235 ", "250", "503 5.5.1"]),
@@ -125,6 +128,35 @@ async def test_the_dialogues_of_auth(relay: Relay) -> None:
     for lines, replies in DIALOGUES:
         await session(number, lambda client, lines=lines, replies=replies: play(client, lines, replies))
     assert '"crashed"' not in relay.log.read_text()
+
+
+async def test_octets_that_are_no_text_are_not_base64(relay: Relay) -> None:
+    def work(client: smtplib.SMTP) -> int:
+        client.send(b"AUTH PLAIN \xff\xfe\r\n")
+        return client.getreply()[0]
+
+    assert await session(await port(relay, "submissions"), work, implicit=True) == 501
+
+
+async def test_an_address_stands_for_its_partys_only_login(relay: Relay) -> None:
+    """Autoconfig makes a client send the address. With two logins it could be either; blocked, it is nobody's."""
+    number = await port(relay, "submissions")
+
+    async def code(name: str) -> int:
+        return int((await session(number, lambda client: login(client, name), implicit=True))[0])
+
+    other = "ventas@tienda.example"
+    assert await code(other) == 535
+    relay.run("address", "authorise", "S1", other)
+    assert await code(other.upper()) == 235
+    relay.run("address", "block", "S1", other)
+    assert await code(other) == 535
+    assert await code(SELLER) == 235
+    add_login(relay, "desk2", PASSWORD, "--party", "seller:S1")
+    assert await code(SELLER) == 535
+    assert await code("desk2") == 235
+    assert SELLER not in relay.log.read_text()
+    assert other not in relay.log.read_text().lower()
 
 
 # -- passwords -----------------------------------------------------------------------------------------------
