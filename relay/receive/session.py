@@ -221,9 +221,9 @@ class ReceivingSession(Connection):
             address = Address.parse(text)
         except AddressError:
             return await self.bad("501 5.1.3 Not a valid recipient address")
-        tick = self.loop.create_future()
+        tick = asyncio.Event()
         # set before the look, or what it takes would shift the answer; and on no clock whose phase a client could learn
-        timer = self.loop.call_later(REFUSAL_TICK_S, tick.set_result, None)
+        timer = self.loop.call_later(REFUSAL_TICK_S, tick.set)
         try:
             found = await self.service.recipient(address, self.origin, self._mail.reverse_path, self.party)
             if isinstance(found, str):
@@ -233,14 +233,14 @@ class ReceivingSession(Connection):
         self._mail.add(found)
         return await self.push("250 2.1.5 OK")
 
-    async def _refuse_recipient(self, line: str, tick: asyncio.Future[None]) -> None:
+    async def _refuse_recipient(self, line: str, tick: asyncio.Event) -> None:
         """Answer at the tick, however long the look took; to who guesses a lot, ever later."""
         guard = self.service.guard
         maillog.rcpt_refused(str(self.client), line[:9])
         self._refusals += not self.each  # a mail server in front brings the guesses of many
         extra = guard.refused_recipient(self.client)
         self.enter(Phase.OURSELVES)
-        await tick
+        await tick.wait()
         await asyncio.sleep(min(extra, MAX_WAIT_S))
         self.enter(Phase.COMMAND)
         if extra > MAX_WAIT_S or self._refusals > guard.limits.refusals:
