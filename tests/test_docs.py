@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from relay.cli import address, backup, block, daemon, key, login, messages, order, preview, queue, tls, tradepost, zone
+from relay.cli import tradepost
 from relay.config import LimitsSection
 
 ROOT = Path(__file__).parent.parent
@@ -16,10 +16,9 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CHA
 
 
 def commands() -> set[str]:
-    for module in (daemon, order, address, login, block, messages, preview, queue, key, backup, zone, tls):
-        module.add_to(tradepost)
-    found = set()
-    for name, command in tradepost.commands.items():
+    found, context = set(), click.Context(tradepost)
+    for name in tradepost.list_commands(context):
+        command = tradepost.get_command(context, name)
         found |= {f"{name} {sub}" for sub in command.commands} if isinstance(command, click.Group) else {name}
     return found
 

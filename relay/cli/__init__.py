@@ -5,15 +5,35 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from importlib import import_module
 
 import click
 
-from relay import log
 from relay.cli.common import Group
 from relay.errors import ConfigError, LedgerBusy, StorageFailed, StorageFull, TradepostError
 
+MODULES = {
+    "serve": "daemon", "check": "daemon", "demo": "daemon", "order": "order", "correspondence": "order",
+    "address": "address", "block": "block", "messages": "messages", "message": "messages", "tail": "messages",
+    "preview": "preview", "queue": "queue", "key": "key", "backup": "backup", "dns": "zone", "doctor": "zone",
+    "login": "login", "tls": "tls",
+}
+"""Command -> the module here that has it, under the same name."""
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Commands(Group):
+    """Imports the one command that is asked for: all of them take longer than most of them run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in MODULES and cmd_name not in self.commands:
+            self.add_command(getattr(import_module(f"relay.cli.{MODULES[cmd_name]}"), cmd_name))
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tradepost", prog_name="tradepost")
 def tradepost() -> None:
     """A mail relay through which sellers and buyers write to each other without learning each other's address."""
@@ -21,18 +41,14 @@ def tradepost() -> None:
 
 def main() -> None:
     """The installed command. Every error of ours is one line on standard error, never a traceback."""
-    sys.exit(_flushed(_run()))
+    sys.exit(_flushed(run()))
 
 
-def _run() -> int:
-    """Do what the arguments say; the exit status."""
-    from relay.cli import address, backup, block, daemon, key, login, messages, order, preview, queue, tls, zone
-
-    for module in (daemon, order, address, login, block, messages, preview, queue, key, backup, zone, tls):
-        module.add_to(tradepost)
+def run(words: list[str] | None = None) -> int:
+    """Do what the words say (None: the process's arguments), and say every error in one line; the exit status."""
     try:
         # without standalone mode click hands an exit status back as the return value
-        status = tradepost(standalone_mode=False)
+        status = tradepost(words, standalone_mode=False)
         return status if isinstance(status, int) else 0
     except SystemExit as stopped:
         return stopped.code if isinstance(stopped.code, int) else 0
@@ -55,6 +71,8 @@ def _run() -> int:
     except BrokenPipeError:
         return 0
     except Exception as error:  # a traceback would show messages, and those may quote an address
+        from relay import log
+
         _complain(f"tradepost: an error of its own, please report it: {log.described(error)}")
         return 1
 

@@ -57,7 +57,3 @@ def _changer(verb: str, state: AddressState, help_: str) -> None:
 
 _changer("block", AddressState.BLOCKED, "This address may not write for the party; mail from it is refused.")
 _changer("remove", AddressState.REMOVED, "This address may write no more; mail from it is told that it was removed.")
-
-
-def add_to(group: click.Group) -> None:
-    group.add_command(address)

@@ -24,7 +24,3 @@ def backup(file: Path) -> None:
     click.echo(f"not in it: the key ring {config.key_ring}, without which it cannot be read", err=True)
     if found.missing:
         click.get_current_context().exit(1)
-
-
-def add_to(group: click.Group) -> None:
-    group.add_command(backup)

@@ -52,7 +52,3 @@ def block_list(as_json: bool) -> None:
     with opened_ledger() as (opened, _):
         show(Registry(opened).blocks(), ("id", "scope", "party", "kind", "value", "reason", "created_at"), as_json,
              empty="nothing is blocked")
-
-
-def add_to(group: click.Group) -> None:
-    group.add_command(block)

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from relay import config as configuration
-from relay.config import Config
-from relay.ledger.opened import Opened, open_ledger
-
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from relay.config import Config
+    from relay.ledger.opened import Opened
 
 _CONFIG = "tradepost.config-file"
 TABLE_ROWS = 1000
@@ -59,16 +58,22 @@ def json_option(function: Any) -> Any:
 
 def load_config() -> Config:
     """The configuration that -c or the environment names; raises ConfigError."""
+    from relay import config as configuration
+
     return configuration.load(config_file())
 
 
 def config_file() -> Any:
+    from relay import config as configuration
+
     return configuration.find(click.get_current_context().find_root().meta.get(_CONFIG))
 
 
 @contextlib.contextmanager
 def opened_ledger() -> Iterator[tuple[Opened, Config]]:
     """The ledger of the configuration, made on first use."""
+    from relay.ledger.opened import open_ledger
+
     config = load_config()
     opened = open_ledger(config.ledger_path, config.key_ring)
     try:

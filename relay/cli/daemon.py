@@ -41,9 +41,3 @@ def demo(stay: bool, as_json: bool) -> None:
     from relay.demo.show import run
 
     click.get_current_context().exit(run(stay=stay, as_json=as_json))
-
-
-def add_to(group: click.Group) -> None:
-    group.add_command(serve)
-    group.add_command(check)
-    group.add_command(demo)

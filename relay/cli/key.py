@@ -130,7 +130,3 @@ def _rewrap(opened: Opened, as_json: bool) -> None:
     newest = opened.keys.ring.newest
     click.echo(json.dumps({"key": str(newest), "wrapped": done}) if as_json else
                f"{done} data keys are wrapped anew with key {newest}")
-
-
-def add_to(group: click.Group) -> None:
-    group.add_command(key)

@@ -66,7 +66,3 @@ def _hashed() -> str:
         return hash_password(password)
     except WeakPassword as error:
         raise UsageError(f"{error}; nothing was changed") from None
-
-
-def add_to(group: click.Group) -> None:
-    group.add_command(login)

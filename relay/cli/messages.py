@@ -7,7 +7,6 @@ import time
 from typing import BinaryIO
 
 import click
-from rich.text import Text
 
 from relay.cli.common import Command, Group, console, json_option, opened_ledger, show
 from relay.ledger.listing import FILTERS, Listing
@@ -43,6 +42,8 @@ def message_show(message_id: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False))
         return
+    from rich.text import Text
+
     out = console()
     for key, value in found.items():
         if key != "events":
@@ -84,14 +85,11 @@ def tail(order_number: str | None, trace: str | None, lines: int, follow: bool, 
                 if as_json:
                     click.echo(json.dumps(event, ensure_ascii=False))
                 else:
+                    from rich.text import Text
+
                     console().print(Text("  ".join(str(event[key] or "-") for key in (
                         "at", "message", "order", "kind", "name", "detail"))))
             if not follow:
                 return
             time.sleep(_POLL_S)
             last = max(last, 1)
-
-
-def add_to(group: click.Group) -> None:
-    for command in (messages, message, tail):
-        group.add_command(command)

@@ -103,8 +103,3 @@ def _print(rows: Any, as_json: bool) -> None:
         "the buyer writes to": row.seller_alias or None, "closed": row.closed_at is not None} for row in rows)
     show(flat, ("order", "seller", "buyer", "the seller writes to", "the buyer writes to", "closed"), as_json,
          empty="no orders yet; mint one with: tradepost order add")
-
-
-def add_to(group: click.Group) -> None:
-    group.add_command(order)
-    group.add_command(correspondence)

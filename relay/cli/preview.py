@@ -88,7 +88,3 @@ def _readable(path: Path, report: dict[str, object]) -> str:
                                       if isinstance(value, dict) else str(value)) for value in values]
     lines.append(f"    {report['size_in']} octets in, {report['size_out']} out")
     return "\n".join(lines)
-
-
-def add_to(group: click.Group) -> None:
-    group.add_command(preview)

@@ -68,7 +68,3 @@ def _watched(verb: str, operate: Operate, chosen: Chosen) -> int:
 
 for _verb in _HELP:
     _changer(_verb)
-
-
-def add_to(group: click.Group) -> None:
-    group.add_command(queue)

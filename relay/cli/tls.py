@@ -43,7 +43,3 @@ def tls_report(day: datetime | None, domain: str | None, as_json: bool) -> None:
            "why": ", ".join(sorted({detail["result-type"] for detail in policy.get("failure-details", ())}))}
           for one in found for policy in one["policies"]),
          ("domain", "policy", "good", "failed", "why"), False, empty=f"nothing was counted on {wanted}")
-
-
-def add_to(group: click.Group) -> None:
-    group.add_command(tls)

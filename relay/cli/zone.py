@@ -121,8 +121,3 @@ def _examined(no_dns: bool) -> Iterator[Finding]:
     except KeyRingFileError:  # which the look at the ring tells
         dkim = no_dkim
     yield from examine(config, plan_of(config, dkim), None if no_dns else surroundings(config))
-
-
-def add_to(group: click.Group) -> None:
-    group.add_command(dns)
-    group.add_command(doctor)
