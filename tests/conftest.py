@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,20 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import support
+from forkserver import ForkServer
 from support import Relay
 
 from relay.demo.nameserver import NameServer
 from relay.demo.outside import OutsideServer
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forks() -> Iterator[None]:
+    """Every `tradepost` of the tests is forked from one process that has imported all it needs."""
+    support.FORKS = ForkServer()
+    yield
+    support.FORKS.close()
 
 
 @pytest.fixture
