@@ -35,7 +35,7 @@ from relay.dsn.notices import Notices
 from relay.dsn.receive import understand
 from relay.errors import LedgerError, Overtaken, StorageFailed, StorageFull
 from relay.examiner import Examiner
-from relay.ledger import MAX_AUTOMATIC, MAX_REPORTS, Ledger
+from relay.ledger import MAX_AUTOMATIC, MAX_REFUSED, MAX_REPORTS, Ledger
 from relay.offload import off_loop
 from relay.passage import Letter, Passage, files_of, make_case, pass_through, read
 from relay.queue.runner import Runner
@@ -109,8 +109,13 @@ class _Judged:
         return self.decision.verdict
 
 
-class _TooManyAutomatic(Exception):  # noqa: N818 - an answer, not a mistake
-    """More would fill the ledger with what nobody wrote."""
+class _TooMany(Exception):  # noqa: N818 - an answer, not a mistake
+    """More of the kind today would fill the ledger with what nobody reads."""
+
+    def __init__(self, kind: str, limit: int) -> None:
+        super().__init__(kind)
+        self.kind = kind
+        self.limit = limit
 
 
 @dataclass(frozen=True)
@@ -149,10 +154,10 @@ class Acceptor:
         except StorageFull as error:
             maillog.accept_failed(transaction.trace, error)
             return self._say(Reply(Status.STORAGE_FULL))
-        except _TooManyAutomatic:
-            # not recorded either, and not refused for good: a DSN or an auto-reply may be the one that matters
-            maillog.refused(transaction.trace, "", "automatic", Status.DAILY_CAP.name, "too many of machines today")
-            return self._say(Reply(Status.DAILY_CAP, {"limit": str(MAX_AUTOMATIC)}))
+        except _TooMany as error:
+            # not recorded either, and so not refused for good: this one may be the one that matters
+            maillog.refused(transaction.trace, "", error.kind, Status.DAILY_CAP.name, f"too many {error.kind} today")
+            return self._say(Reply(Status.DAILY_CAP, {"limit": str(error.limit)}))
         except StorageFailed as error:
             maillog.storage_failed(error)
             return Answer(self._say(Reply(Status.STORAGE_FAILED)).line, fatal=True)
@@ -218,8 +223,7 @@ class Acceptor:
         if letter.message is not None and letter.header_from and _is_own_alias(recipient, facts, letter, transaction):
             return replace(judged, state=State.SELF)
         if letter.message is not None and (letter.automatic or transaction.reverse_path is None):
-            if await self._ledger.automatic(facts.correspondence, direction, now) >= MAX_AUTOMATIC:
-                raise _TooManyAutomatic
+            await self._stop_at(MAX_AUTOMATIC, State.AUTO, facts, now)
             return replace(judged, state=State.AUTO, authentic=authentication.check(case).passes)
         if letter.identity is not None and (earlier := await self._ledger.repeated(
                 facts.correspondence, direction, letter.identity, now)):
@@ -236,7 +240,14 @@ class Acceptor:
             maillog.leak_stopped(transaction.trace, judged.id, ", ".join(passage.leaks))
         judged = replace(judged, passage=passage, evidence=transaction.data if passage.leaks else None,
                          state=_STATES[passage.decision.verdict.kind])
-        return judged if judged.verdict.passes else await self._refused(judged, case, letter, transaction)
+        if judged.verdict.passes:
+            return judged
+        await self._stop_at(MAX_REFUSED, State.REFUSED, facts, now)
+        return await self._refused(judged, case, letter, transaction)
+
+    async def _stop_at(self, limit: int, state: State, facts: Facts, now: datetime) -> None:
+        if await self._ledger.of_the_day(facts.correspondence, facts.direction, state, now) >= limit:
+            raise _TooMany(state, limit)
 
     async def _refused(self, judged: _Judged, case: Case, letter: Letter, transaction: Transaction) -> _Judged:
         """What is done for somebody who is refused and of whom it is certain who they are."""

@@ -14,12 +14,15 @@ from typing import Protocol
 from aliasing.correspondence import Correspondence, Direction
 from aliasing.token import OpenedAction
 from policy.case import Facts, RelayBlocks
-from relay.records import Delivery, DeliveryKind, LedgerEntry, Outcome
+from relay.records import Delivery, DeliveryKind, LedgerEntry, Outcome, State
 
 MAX_ASKED = 5
 """Addresses that one party is asked about in a day."""
 MAX_AUTOMATIC = 100
 """Auto-replies and other messages without a writer that are recorded of one correspondence, one way, in a day."""
+MAX_REFUSED = 500
+"""Refused messages that are recorded of one correspondence, one way, in a day: whoever knows an alias could fill the
+ledger with what never passes."""
 MAX_REPORTS = 20
 """DSNs that are recorded about one message: a return path that became known must not fill the ledger."""
 OVERDUE_LIMIT = 200
@@ -104,8 +107,9 @@ class Ledger(Protocol):
         """The public id of the very same message, if it was accepted within the last hours and has not failed."""
         ...
 
-    async def automatic(self, correspondence: Correspondence, direction: Direction, now: datetime) -> int:
-        """How many messages of machines came that way in the last day, MAX_AUTOMATIC at most."""
+    async def of_the_day(self, correspondence: Correspondence, direction: Direction, state: State,
+                         now: datetime) -> int:
+        """How many messages in that state came that way in the last day, among the newest thousand."""
         ...
 
     async def is_ours(self, correspondence: Correspondence, message_id: bytes) -> bool:

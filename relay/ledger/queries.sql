@@ -239,11 +239,11 @@ SELECT count(*) FROM (SELECT 1 FROM event WHERE message_id = ? AND kind = 'dsn' 
 SELECT id, public_id FROM message
 WHERE digest = ? AND received_at >= ? AND state IN ('queued', 'deferred', 'delivered', 'held') LIMIT 1;
 
--- name: automatic
--- How many of the newest messages of a correspondence machines wrote one way since a time, as far as `limit`.
-SELECT count(*) FROM (SELECT 1 FROM (
+-- name: of_the_day
+-- How many of the newest messages of a correspondence have come one way since a time and are in one state.
+SELECT count(*) FROM (
     SELECT direction, state, received_at FROM message WHERE correspondence_id = ? ORDER BY id DESC LIMIT 1000)
-WHERE direction = ? AND state = 'auto' AND received_at >= ? LIMIT ?);
+WHERE direction = ? AND state = ? AND received_at >= ?;
 
 -- name: exchange
 -- The newest messages of a correspondence that went on, to see whether two machines answer each other.

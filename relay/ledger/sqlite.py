@@ -17,7 +17,7 @@ from aliasing.token import Action, OpenedAction, Role
 from policy.case import Facts, RelayBlocks
 from relay.errors import LedgerError, Overtaken, StorageFailed
 from relay.keys import Keys
-from relay.ledger import MAX_AUTOMATIC, MAX_REPORTS, Notice, ReturnedDelivery, StoredLogin, Terms
+from relay.ledger import MAX_REPORTS, Notice, ReturnedDelivery, StoredLogin, Terms
 from relay.ledger.asked import ask, authorise
 from relay.ledger.clock import MIN_STEP_S, Steady, StepWatch
 from relay.ledger.lanes import lanes_due, take
@@ -149,9 +149,10 @@ class SqliteLedger:
         rows = self._opened.query("by_digest", digest, now.timestamp() - REPEAT_S)
         return rows[0]["public_id"] if rows else None
 
-    async def automatic(self, correspondence: Correspondence, direction: Direction, now: datetime) -> int:
-        values = signed(correspondence.number), direction, now.timestamp() - 86400, MAX_AUTOMATIC
-        return int(self._opened.query("automatic", *values)[0][0])
+    async def of_the_day(self, correspondence: Correspondence, direction: Direction, state: State,
+                         now: datetime) -> int:
+        values = signed(correspondence.number), direction, state, now.timestamp() - 86400
+        return int(self._opened.query("of_the_day", *values)[0][0])
 
     async def is_ours(self, correspondence: Correspondence, message_id: bytes) -> bool:
         return message_id.endswith(b"@" + correspondence.domain.encode()) and bool(self._opened.query(

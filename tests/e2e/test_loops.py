@@ -7,14 +7,16 @@ import itertools
 import re
 import smtplib
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
+from pysqlite3 import dbapi2 as sqlite
 from support import BUYER, SELLER, Relay, crlf, message
 
 from policy.rules.loop import MAX_EXCHANGE
 from relay.demo.outside import OutsideServer
-from relay.ledger import MAX_AUTOMATIC, MAX_REPORTS
+from relay.ledger import MAX_AUTOMATIC, MAX_REFUSED, MAX_REPORTS
 
 Start = Callable[..., Awaitable[Relay]]
 Answer = Callable[[bytes, str, str], bytes | None]
@@ -178,6 +180,26 @@ async def test_a_storm_of_machines_does_not_fill_the_ledger(relay: Relay, writer
         assert client.data(data)[0] == 452
     assert len(relay.messages("--limit", "1000")) == MAX_AUTOMATIC
     assert (await relay.send(SELLER, alias, message(SELLER, alias)))[0] == 250
+
+
+async def test_what_is_refused_over_and_over_does_not_fill_the_ledger(relay: Relay) -> None:
+    alias = relay.order()["buyer"]["alias"]
+    stranger = "who@elsewhere.example"
+    assert (await relay.send(stranger, alias, message(stranger, alias)))[0] == 550
+    copy_message(relay, MAX_REFUSED - 1)
+    assert (await relay.send(stranger, alias, message(stranger, alias)))[0] == 452
+    assert len(relay.messages("--limit", "1000")) == MAX_REFUSED
+    assert (await relay.send(SELLER, alias, message(SELLER, alias)))[0] == 250
+
+
+def copy_message(relay: Relay, times: int) -> None:
+    """As if the one message in the ledger had come so often."""
+    with closing(sqlite.connect(relay.folder / "var" / "ledger.db", timeout=20)) as db:
+        columns = [row[1] for row in db.execute("PRAGMA table_info(message)") if row[1] != "id"]
+        values = ", ".join("hex(randomblob(8))" if name == "public_id" else name for name in columns)
+        for _ in range(times):
+            db.execute(f"INSERT INTO message ({', '.join(columns)}) SELECT {values} FROM message WHERE id = 1")
+        db.commit()
 
 
 async def test_many_messages_one_way_are_no_loop(relay: Relay, outside: OutsideServer) -> None:
