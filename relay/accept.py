@@ -35,11 +35,12 @@ from relay.dsn.notices import Notices
 from relay.dsn.receive import understand
 from relay.errors import LedgerError, Overtaken, StorageFailed, StorageFull
 from relay.examiner import Examiner
+from relay.judged import Done, Judged, answered, worst
 from relay.ledger import MAX_AUTOMATIC, MAX_REFUSED, MAX_REPORTS, Ledger
 from relay.offload import off_loop
 from relay.passage import Letter, Passage, files_of, make_case, pass_through, read
 from relay.queue.runner import Runner
-from relay.records import LedgerEntry, OutcomeKind, Ruling, State, new_id
+from relay.records import LedgerEntry, OutcomeKind, Ruling, State
 
 MAX_OVERTAKEN = 20
 """How often a message is judged again because others of its correspondence were committed first."""
@@ -78,37 +79,6 @@ class Answer:
     """With Transaction.each: the recipients that get another line."""
 
 
-@dataclass(frozen=True)
-class _Judged:
-    """One recipient's fate: `outgoing` is what will leave, `evidence` what was stopped at the door."""
-
-    recipient: OpenedAlias
-    facts: Facts
-    state: State
-    passage: Passage
-    solicited: bool = False
-    critical: bool = False
-    authentic: bool = False
-    known: bool = False
-    """It is certain that an address of the party that writes here is whose message this is."""
-    id: str = field(default_factory=new_id)
-    evidence: bytes | None = field(default=None, repr=False)
-    repeats: str | None = None
-    told: bool = False
-    """It is refused while others pass: what it hears is a DSN, not the reply,"""
-    dsn: bool = False
-    """queued now and not when the message came the first time."""
-    asks: Address | None = field(default=None, repr=False)
-
-    @property
-    def decision(self) -> Decision:
-        return self.passage.decision
-
-    @property
-    def verdict(self) -> Verdict:
-        return self.decision.verdict
-
-
 class _TooMany(Exception):  # noqa: N818 - an answer, not a mistake
     """More of the kind today would fill the ledger with what nobody reads."""
 
@@ -116,14 +86,6 @@ class _TooMany(Exception):  # noqa: N818 - an answer, not a mistake
         super().__init__(kind)
         self.kind = kind
         self.limit = limit
-
-
-@dataclass(frozen=True)
-class _Done:
-    """The answer to one sealed action."""
-
-    verdict: Verdict
-    language: str
 
 
 class Acceptor:
@@ -173,8 +135,8 @@ class Acceptor:
         origin = await self._authenticate(letter, transaction)
         done = [await self._act(action, letter, transaction, origin) for action in transaction.actions]
         for _ in range(MAX_OVERTAKEN):
-            judged = _answered([await self._judge(letter, recipient, transaction, origin)
-                                for recipient in transaction.recipients], transaction)
+            judged = answered([await self._judge(letter, recipient, transaction, origin)
+                                for recipient in transaction.recipients], each=transaction.each)
             entries = [self._entry(one, letter, transaction) for one in judged]
             with suppress(Overtaken):  # another message changed what the verdict rested on: judge again
                 await self._keep(entries)
@@ -212,13 +174,13 @@ class Acceptor:
                          login=transaction.login, authentication=origin)
 
     async def _judge(self, letter: Letter, recipient: OpenedAlias, transaction: Transaction,
-                     origin: AuthenticationResults | None) -> _Judged:
+                     origin: AuthenticationResults | None) -> Judged:
         """Facts, rules and, when they pass, the message as its reader will see it."""
         direction = Direction.toward(Side(recipient.role))
         now = self._clock()
         facts = await self._facts(letter, recipient.correspondence, direction, now)
         case = await self._case(letter, facts, transaction, origin, now)
-        judged = _Judged(recipient, facts, State.QUEUED, Passage(Decision(PASS, None, ())), case.solicited,
+        judged = Judged(recipient, facts, State.QUEUED, Passage(Decision(PASS, None, ())), case.solicited,
                          case.critical)
         if letter.message is not None and letter.header_from and _is_own_alias(recipient, facts, letter, transaction):
             return replace(judged, state=State.SELF)
@@ -249,7 +211,7 @@ class Acceptor:
         if await self._ledger.of_the_day(facts.correspondence, facts.direction, state, now) >= limit:
             raise _TooMany(state, limit)
 
-    async def _refused(self, judged: _Judged, case: Case, letter: Letter, transaction: Transaction) -> _Judged:
+    async def _refused(self, judged: Judged, case: Case, letter: Letter, transaction: Transaction) -> Judged:
         """What is done for somebody who is refused and of whom it is certain who they are."""
         if not await off_loop(len(transaction.data), partial(authentication.is_certain, case)):
             return judged
@@ -271,7 +233,7 @@ class Acceptor:
                        returning=own is not None and await self._ledger.is_ours(facts.correspondence, own))
 
     async def _act(self, action: OpenedAction, letter: Letter, transaction: Transaction,
-                   origin: AuthenticationResults | None) -> _Done:
+                   origin: AuthenticationResults | None) -> Done:
         """What a sealed action address asks for, if it is its own party who asks, and no machine in their place."""
         side = Side(action.actor)
         facts = await self._ledger.facts(action.correspondence, Direction.toward(side.other), self._clock())
@@ -286,15 +248,15 @@ class Acceptor:
                 verdict = PASS
         if facts is None or not verdict.passes:
             maillog.action_refused(transaction.trace, action.action)
-            return _Done(verdict, self._language)
+            return Done(verdict, self._language)
         language = facts.correspondence.parties[side].language
         if not await self._ledger.act(action, self._clock()):
-            return _Done(refuse(Status.NO_SUCH_ALIAS), language)
+            return Done(refuse(Status.NO_SUCH_ALIAS), language)
         maillog.action_done(transaction.trace, action.message, action.action, facts.correspondence.parties[side].id)
         what = texts.text(language, f"footer.{action.action.replace('-', '_')}")
-        return _Done(Verdict(Kind.PASS, Reply(Status.ACTION_DONE, {"what": what})), language)
+        return Done(Verdict(Kind.PASS, Reply(Status.ACTION_DONE, {"what": what})), language)
 
-    def _entry(self, judged: _Judged, letter: Letter, transaction: Transaction) -> LedgerEntry:
+    def _entry(self, judged: Judged, letter: Letter, transaction: Transaction) -> LedgerEntry:
         reply = judged.verdict.reply
         facts, message = judged.facts, letter.message
         language = facts.correspondence.parties[facts.direction.writer].language
@@ -336,17 +298,17 @@ class Acceptor:
         await self._ledger.record_dsn(about, received.outcome, self._clock(), action=received.action, notice=notice)
         maillog.dsn_received(about.trace, about.message, received.action, received.outcome.code)
 
-    def _answer(self, judged: Sequence[_Judged], done: Sequence[_Done]) -> Answer:
-        worst = _worst(judged)
-        for one in sorted(done, key=lambda one: one.verdict.passes) if worst is None else ():
+    def _answer(self, judged: Sequence[Judged], done: Sequence[Done]) -> Answer:
+        strictest = worst(judged)
+        for one in sorted(done, key=lambda one: one.verdict.passes) if strictest is None else ():
             if one.verdict.reply is not None:
                 return self._say(one.verdict.reply, one.language)
-        if worst is None or worst.verdict.reply is None:
+        if strictest is None or strictest.verdict.reply is None:
             return self._say(Reply(Status.ACCEPTED))
-        facts = worst.facts
-        return self._say(worst.verdict.reply, facts.correspondence.parties[facts.direction.writer].language)
+        facts = strictest.facts
+        return self._say(strictest.verdict.reply, facts.correspondence.parties[facts.direction.writer].language)
 
-    def _each(self, judged: Sequence[_Judged], done: Sequence[_Done],
+    def _each(self, judged: Sequence[Judged], done: Sequence[Done],
               transaction: Transaction) -> dict[OpenedAlias | OpenedAction, str]:
         actions = zip(transaction.actions, done, strict=True)
         return {one.recipient: self._answer([one], ()).line for one in judged} | {
@@ -384,40 +346,3 @@ def _is_own_alias(recipient: OpenedAlias, facts: Facts, letter: Letter, transact
 def _is_authorised(facts: Facts, letter: Letter) -> bool:
     return letter.header_from is not None and (
         facts.writer_addresses.get(letter.header_from.key) is AddressState.AUTHORISED)
-
-
-def _worst(judged: Sequence[_Judged]) -> _Judged | None:
-    """The strictest verdict: a refusal before a deferral, the first of them."""
-    for kind in (Kind.REFUSE, Kind.DEFER):
-        for one in judged:
-            if one.verdict.kind is kind and one.decision.rule != "companion" and not one.told:
-                return one
-    return None
-
-
-def _answered(judged: list[_Judged], transaction: Transaction) -> list[_Judged]:
-    """One reply follows DATA. Who is known hears of the refused ones by DSN; to anybody else that would be backscatter,
-    and the strictest verdict is everybody's."""
-    if transaction.each:
-        return judged
-    refused = [one for one in judged if not one.verdict.passes]
-    if len(refused) == len(judged) or not all(_may_be_told(one) for one in refused):
-        return _one_answer(judged)
-    fresh = any(one.verdict.passes and one.repeats is None for one in judged)
-    return [one if one.verdict.passes else replace(one, told=True, dsn=fresh) for one in judged]
-
-
-def _may_be_told(refused: _Judged) -> bool:
-    """A DSN goes to the party that writes in this correspondence: only to whom we know. What failed is tried again."""
-    return refused.known and refused.decision.error is None and refused.asks is None
-
-
-def _one_answer(judged: list[_Judged]) -> list[_Judged]:
-    """The strictest verdict is everybody's: who would have passed is recorded as refused with the others."""
-    worst = _worst(judged)
-    if worst is None:
-        return judged
-    verdict = refuse(Status.COMPANION_REFUSED, worst.decision.rule or "")
-    return [replace(one, state=State.REFUSED, passage=Passage(
-                Decision(verdict, "companion", (*one.decision.ran, ("companion", verdict)))))
-            if one.verdict.passes else one for one in judged]

@@ -26,7 +26,7 @@ FLOORS = [
     ["relay.dsn"],
     ["relay.queue"],
     ["relay.passage"],
-    ["relay.examiner", "relay.asking"],
+    ["relay.examiner", "relay.asking", "relay.judged"],
     ["relay.processes"],
     ["relay.preview"],
     ["relay.accept"],
