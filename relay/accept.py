@@ -62,6 +62,8 @@ class Transaction:
     helo: str = ""
     login: str | None = None
     """Who the client has logged in as (policy.case.login_of)."""
+    channel: str = "mail"
+    """"page" for a message that was composed here (relay/compose.py)."""
 
 
 @dataclass(frozen=True)
@@ -270,6 +272,7 @@ class Acceptor:
         entry = LedgerEntry(
             id=judged.id, trace=transaction.trace, correspondence=facts.correspondence, direction=facts.direction,
             state=judged.state, received_at=transaction.received_at, size=len(transaction.data),
+            channel=transaction.channel,
             subject=redactor_for(facts.correspondence).text(letter.subject), dated_at=letter.dated_at,
             attachments=len(attachments(message)) if message else 0, rule=judged.decision.rule, reply=reply,
             reply_text=texts.explain(reply, language) if reply else "",

@@ -267,6 +267,11 @@ class LimitsSection(_Section):
     dnsbl: list[Domain] = []
 
 
+class ApiSection(_Section):
+    requests_per_minute: int = Field(default=600, ge=1)
+    burst: int = Field(default=60, ge=1)
+
+
 class LogSection(_Section):
     format: Literal["console", "json"] = "console"
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -287,6 +292,7 @@ class Config(BaseSettings):
     zone: ZoneSection = ZoneSection()
     policy: PolicySection = PolicySection()
     limits: LimitsSection = LimitsSection()
+    api: ApiSection = ApiSection()
     log: LogSection = LogSection()
 
     @classmethod

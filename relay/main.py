@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
@@ -31,7 +31,6 @@ from relay.ledger.opened import open_ledger, release_leases, sweep_spool
 from relay.ledger.sqlite import SqliteLedger
 from relay.peers import Lines, Peer, answer
 from relay.processes import no_core_dumps, only_one, supervise
-from relay.public import Public
 from relay.queue.runner import Connect, Runner
 from relay.queue.schedule import Schedule
 from relay.receive.limits import Guard
@@ -41,7 +40,9 @@ from relay.systemd import Notifier, address_of, inherited, share, watchdog_s
 from relay.transmit.attempt import Link
 from relay.transmit.route import Hop, Router
 from relay.vitals import STUCK_S, Vitals
-from relay.zone.plan import plan_of
+
+if TYPE_CHECKING:
+    from relay.web.service import Web
 
 STOP_S = 8.0
 """How long what is under way may take once told to stop; systemd and operators count on ten seconds in all."""
@@ -176,6 +177,7 @@ class Daemon:
         self._service = self._make_service()
         half = self._seat.watchdog_s / 2 if self._seat.watchdog_s else STUCK_S
         self._vitals = Vitals(self._ledger, self._runner, self._service, min(half, STUCK_S))
+        self._web = self._make_web()
         self._handle_signals(stop)
         gc.freeze()  # what start-up made lives for ever: the collector need not look at it again
         gc.set_threshold(20_000, 20, 20)  # a message makes some thousand objects, and nearly all die by themselves
@@ -186,19 +188,25 @@ class Daemon:
                 servers = [await listen(sock, self._service) for sock in self._sockets]
                 for sock in self._sockets:
                     maillog.listening("mx", str(address_of(sock)))
+                web = tasks.create_task(self._web.run()) if self._web else None
                 helpers = [tasks.create_task(helper) for helper in await self._helpers(stop)]
                 asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
                 await stop.wait()
                 self._notifier.stopping()
                 for server in servers:
                     server.close()
+                if self._web:
+                    self._web.stop()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(STOP_S):
                         await self._service.stop()
                         await asyncio.wait_for(asyncio.shield(queue), STOP_S)
-                for task in (queue, *helpers):
+                        await asyncio.wait([web] if web else [queue])
+                for task in (queue, *helpers, *([web] if web else [])):
                     task.cancel()
         finally:
+            if self._web:
+                self._web.close()
             self._examiner.close()
             self._ledger.close()
         maillog.stopped()
@@ -229,6 +237,14 @@ class Daemon:
             acceptor=Acceptor(self._ledger, settings, self._runner, _notices(config), self._examiner, self._resolver,
                               self._clock, config.relay.language))
 
+    def _make_web(self) -> Web | None:
+        """listen.http is the first process's: the limits count there."""
+        if not self._seat.http:
+            return None
+        from relay.web.service import Web  # only here: it costs a third of a second and 30 MB
+
+        return Web(self._config, self._service, self._seat.http)
+
     async def _helpers(self, stop: asyncio.Event) -> list[Any]:
         """The first process speaks for all, once all listen; the others answer it."""
         if self._seat.worker:
@@ -238,9 +254,7 @@ class Daemon:
         for sock in self._seat.metrics:
             self._endpoints.append(await Endpoint(self._health.pages).listen(sock))
             maillog.listening("metrics", str(address_of(sock)))
-        self._public = Public(plan_of(self._config))
         for sock in self._seat.http:
-            self._endpoints.append(await Endpoint(self._public.pages, self._public.forms).listen(sock))
             maillog.listening("http", str(address_of(sock)))
         return [self._watch(stop, self._health)]
 
@@ -306,9 +320,10 @@ class Daemon:
             language=config.relay.language, tls=context, limits=config.limits, resolver=resolver,
             proxies=tuple(config.listen.proxy_from))
         self._service.acceptor.reconfigure(settings, notices, resolver, config.relay.language)
+        if self._web:
+            self._web.reconfigure(config)
         if self._seat.worker == 0:
             self._health.certificate = config.certificate[0]
-            self._public.plan = plan_of(config)
         maillog.reloaded(changed, need_restart)
 
     def _stop(self, name: str, stop: asyncio.Event) -> None:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
 from relay.clients import Server, autoconfig, autodiscover
-from relay.http import Forms, Page, Pages
 from relay.zone.plan import SUBMISSION, SUBMISSIONS, Plan
 
-_XML = "application/xml; charset=utf-8"
+_XML = "application/xml"
+
+
+@dataclass(frozen=True)
+class Page:
+    """`body` in the media type `kind`."""
+
+    body: bytes
+    kind: str = "text/plain"
 
 
 class Public:
@@ -16,20 +26,16 @@ class Public:
         self.plan = plan
 
     @property
-    def pages(self) -> Pages:
+    def pages(self) -> Mapping[str, Callable[[], Page]]:
         return {"/.well-known/mta-sts.txt": self.policy,
                 "/.well-known/autoconfig/mail/config-v1.1.xml": self.autoconfig,
                 "/mail/config-v1.1.xml": self.autoconfig}
 
-    @property
-    def forms(self) -> Forms:
-        return {"/autodiscover/autodiscover.xml": self.autodiscover}
-
-    async def policy(self) -> Page:
+    def policy(self) -> Page:
         """RFC 8461 3.2."""
         return Page(self.plan.policy.encode())
 
-    async def autoconfig(self) -> Page:
+    def autoconfig(self) -> Page:
         return Page(autoconfig(self.plan.hostname, self.plan.domains, self._servers()), kind=_XML)
 
     def autodiscover(self, posted: bytes) -> Page:

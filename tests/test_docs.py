@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from relay.cli import address, backup, block, daemon, key, messages, order, preview, queue, tradepost, zone
+from relay.cli import address, apikey, backup, block, daemon, key, messages, order, preview, queue, tradepost, zone
 from relay.config import LimitsSection
 
 ROOT = Path(__file__).parent.parent
@@ -16,7 +16,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CHA
 
 
 def commands() -> set[str]:
-    for module in (daemon, order, address, block, messages, preview, queue, key, backup, zone):
+    for module in (daemon, order, address, block, messages, preview, queue, key, apikey, backup, zone):
         module.add_to(tradepost)
     found = set()
     for name, command in tradepost.commands.items():

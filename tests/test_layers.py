@@ -30,6 +30,7 @@ FLOORS = [
     ["relay.preview"],
     ["relay.accept"],
     ["relay.receive"],
+    ["relay.web"],
     ["relay.vitals"],
     ["relay.peers"],
     ["relay.health"],

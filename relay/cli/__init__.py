@@ -26,9 +26,9 @@ def main() -> None:
 
 def _run() -> int:
     """Do what the arguments say; the exit status."""
-    from relay.cli import address, backup, block, daemon, key, messages, order, preview, queue, zone
+    from relay.cli import address, apikey, backup, block, daemon, key, messages, order, preview, queue, zone
 
-    for module in (daemon, order, address, block, messages, preview, queue, key, backup, zone):
+    for module in (daemon, order, address, block, messages, preview, queue, key, apikey, backup, zone):
         module.add_to(tradepost)
     try:
         # without standalone mode click hands an exit status back as the return value

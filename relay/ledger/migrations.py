@@ -142,3 +142,26 @@ def m0003_ring_keys(db: Database) -> None:
     """What hangs on a ring key is found without a look at everything."""
     db.table("party").create_index(["ring_key"])
     db.table("correspondence").create_index(["ring_key", "closed_at"])
+
+
+@migrations()
+def m0004_api(db: Database) -> None:
+    """API keys, answers kept for Idempotency-Key, templates; and a seller's own messages without a look at all."""
+    db.execute("CREATE TABLE api_key (id INTEGER PRIMARY KEY, name TEXT NOT NULL, hash BLOB NOT NULL UNIQUE, "
+               "scopes TEXT NOT NULL, seller_id INTEGER REFERENCES party(id), created_at REAL NOT NULL, "
+               "removed_at REAL) STRICT")
+    db.execute("CREATE UNIQUE INDEX api_key_name ON api_key (name) WHERE removed_at IS NULL")
+    db.execute("CREATE TABLE idempotency (api_key_id INTEGER NOT NULL REFERENCES api_key(id), key_hash BLOB NOT NULL, "
+               "request_hash BLOB NOT NULL, begun_at REAL NOT NULL, status INTEGER, answer_sealed BLOB, "
+               "PRIMARY KEY (api_key_id, key_hash)) STRICT, WITHOUT ROWID")
+    db.execute("CREATE INDEX idempotency_age ON idempotency (begun_at)")
+    db.execute("CREATE TABLE template (id INTEGER PRIMARY KEY, seller_id INTEGER REFERENCES party(id), "
+               "name TEXT NOT NULL, subject TEXT NOT NULL, text TEXT NOT NULL, updated_at REAL NOT NULL) STRICT")
+    db.execute("CREATE UNIQUE INDEX template_name ON template (ifnull(seller_id, 0), name)")
+    db.execute("ALTER TABLE message ADD COLUMN seller_id INTEGER")
+    db.execute("UPDATE message SET seller_id = (SELECT seller_id FROM correspondence c WHERE c.id = correspondence_id)")
+    db.execute("CREATE INDEX message_seller ON message (seller_id, id)")
+    db.execute("CREATE INDEX message_seller_state ON message (seller_id, state, id)")
+    db.execute("CREATE INDEX message_seller_reported ON message (seller_id, id) WHERE reported_at IS NOT NULL")
+    db.execute("CREATE INDEX correspondence_seller_waiting ON correspondence (seller_id, waiting_message_id) "
+               "WHERE waiting_message_id IS NOT NULL")

@@ -76,8 +76,9 @@ UPDATE revision SET value = value + 1 WHERE name = 'registry';
 -- name: insert_message
 INSERT INTO message (public_id, trace, correspondence_id, direction, channel, state, rule, status, received_at,
                      dated_at, size, attachments, solicited, critical, outgoing_id, key_sealed, subject_sealed,
-                     reply_sealed, original_id_sealed, digest)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+                     reply_sealed, original_id_sealed, digest, seller_id)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+        (SELECT seller_id FROM correspondence WHERE id = ?));
 
 -- name: insert_content
 INSERT INTO content (message_id, body_sealed, file, size) VALUES (?, ?, ?, ?);
@@ -268,3 +269,19 @@ WHERE d.id = ?;
 
 -- name: newest_event
 SELECT at FROM event ORDER BY id DESC LIMIT 1;
+-- name: api_key
+SELECT k.id, k.name, k.scopes, k.seller_id, p.external_id AS seller
+FROM api_key k LEFT JOIN party p ON p.id = k.seller_id WHERE k.hash = ? AND k.removed_at IS NULL;
+
+-- name: answer_kept
+SELECT request_hash, begun_at, status, answer_sealed FROM idempotency
+WHERE api_key_id = ? AND key_hash = ? AND begun_at >= ?;
+
+-- name: answer_begun
+INSERT OR REPLACE INTO idempotency (api_key_id, key_hash, request_hash, begun_at) VALUES (?, ?, ?, ?);
+
+-- name: answer_done
+UPDATE idempotency SET status = ?, answer_sealed = ? WHERE api_key_id = ? AND key_hash = ?;
+
+-- name: answers_forgotten
+DELETE FROM idempotency WHERE begun_at < ?;

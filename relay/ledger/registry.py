@@ -22,7 +22,7 @@ from aliasing.address import Address, AddressError
 from aliasing.correspondence import Side
 from aliasing.token import Role
 from policy.case import AddressState
-from relay.errors import UsageError
+from relay.errors import Conflict, NotFound, UsageError
 from relay.ledger.opened import SQL, Opened, unsigned
 
 MAX_ID_CHARS = 128
@@ -84,23 +84,23 @@ class Registry:
         """
         with self._transaction():
             number = self._correspondence(order, domain, seller, buyer)
-        return self._order_row(number)
+        return self.row(number)
 
     def order(self, order: str) -> OrderRow:
-        return self._order_row(self._order_number(order))
+        return self.row(self.number_of(order))
 
     def orders(self) -> Iterator[OrderRow]:
         for row in list(self._opened.connection.execute("SELECT id FROM correspondence ORDER BY id DESC")):
-            yield self._order_row(row["id"])
+            yield self.row(row["id"])
 
     def close_order(self, order: str) -> OrderRow:
-        number = self._order_number(order)
+        number = self.number_of(order)
         with self._transaction():
             row = self._table("correspondence").get(number)
             if row["closed_at"] is None:
                 self._table("correspondence").update(number, {"closed_at": time.time()})
                 self._event("close", order)
-        return self._order_row(number)
+        return self.row(number)
 
     def _correspondence(self, order: str | None, domain: str, seller: NewParty, buyer: NewParty) -> int:
         sellers, buyers = self._party(seller), self._party(buyer)
@@ -114,7 +114,7 @@ class Registry:
                                     (order,)))
         if known:
             if (known[0]["seller_id"], known[0]["buyer_id"]) != (sellers, buyers):
-                raise UsageError(f"order {order} exists between other parties; see: tradepost order show {order}")
+                raise Conflict(f"order {order} exists between other parties", f"see: tradepost order show {order}")
             return int(known[0]["id"])
         enquiry = list(self._db.query("SELECT id FROM correspondence WHERE seller_id = ? AND buyer_id = ? "
                                       "AND order_number IS NULL", (sellers, buyers)))
@@ -134,13 +134,13 @@ class Registry:
             "ring_key": self._opened.keys.ring.newest, "created_at": time.time()}).last_pk
         return int(str(number))
 
-    def _order_number(self, order: str) -> int:
+    def number_of(self, order: str) -> int:
         found = list(self._db.query("SELECT id FROM correspondence WHERE order_number = ?", (order,)))
         if not found:
-            raise UsageError(f"there is no order {order}; list them with: tradepost order list")
+            raise NotFound(f"there is no order {order}", "list them with: tradepost order list")
         return int(found[0]["id"])
 
-    def _order_row(self, number: int) -> OrderRow:
+    def row(self, number: int) -> OrderRow:
         row = next(iter(self._db.query(
             "SELECT c.*, s.external_id AS seller, b.external_id AS buyer FROM correspondence c "
             "JOIN party s ON s.id = c.seller_id JOIN party b ON b.id = c.buyer_id WHERE c.id = ?", (number,))))
@@ -164,8 +164,8 @@ class Registry:
             registered = next(iter(self._db.query(
                 "SELECT hash FROM address WHERE party_id = ? AND registered = 1", (number,))), None)
             if registered is None or registered["hash"] != self._opened.vault.hash(parse_address(party.address)):
-                raise UsageError(f"{party.side} {party.id} is registered with another address; to let a second one "
-                                 f"write too: tradepost address authorise {party.side}:{party.id} ADDRESS")
+                raise Conflict(f"{party.side} {party.id} is registered with another address", "to let a second one "
+                               f"write too: tradepost address authorise {party.side}:{party.id} ADDRESS")
         changes: dict[str, Any] = {}
         if party.language is not None and party.language != row["language"]:
             changes["language"] = party.language
@@ -179,7 +179,8 @@ class Registry:
 
     def _new_party(self, party: NewParty) -> int:
         if party.address is None:
-            raise UsageError(f"{party.side} {party.id} is new; give its address with --{party.side}-address")
+            raise UsageError(f"{party.side} {party.id} is new and needs an address",
+                             f"give it with --{party.side}-address")
         address = parse_address(party.address)
         number = int(str(self._table("party").insert({
             "side": party.side, "external_id": party.id, "language": party.language or "en",
@@ -201,7 +202,7 @@ class Registry:
         found = list(self._db.query("SELECT * FROM party WHERE external_id = ? AND (? = '' OR side = ?)",
                                     (id_, side, side)))
         if not found:
-            raise UsageError(f"there is no party {text}; parties come into being with: tradepost order add")
+            raise NotFound(f"there is no party {text}", "parties come into being with: tradepost order add")
         if len(found) > 1:
             raise UsageError(f"{text} is both a seller and a buyer; write seller:{text} or buyer:{text}")
         return found[0]
@@ -232,14 +233,14 @@ class Registry:
         with self._transaction():
             if known is None:
                 if state is AddressState.REMOVED:
-                    raise UsageError(f"{text} has no such address; list them with: tradepost address list {text}")
+                    raise NotFound(f"{text} has no such address", f"list them with: tradepost address list {text}")
                 vault = self._opened.vault.party(party["id"], party["ring_key"], party["data_key"])
                 self._table("address").insert({
                     "party_id": party["id"], "hash": digest, "state": state, "registered": 0,
                     "address_sealed": vault.seal("address", str(address))})
             else:
                 if known["registered"] and state is AddressState.REMOVED:
-                    raise UsageError(f"that is the address {text} is registered with; block it instead")
+                    raise Conflict(f"that is the address {text} is registered with; block it instead")
                 self._table("address").update(known["id"], {"state": state})
             self._event(f"address-{state}", "", party["id"])
 
@@ -266,7 +267,7 @@ class Registry:
         with self._transaction():
             known = self._find_block(row)
             if known is None:
-                raise UsageError("there is no such block; list them with: tradepost block list")
+                raise NotFound("there is no such block", "list them with: tradepost block list")
             self._table("block").update(known, {"removed_at": time.time()})
             self._event("block-remove", f"{scope} {kind}", row["party_id"])
 
@@ -287,19 +288,19 @@ class Registry:
             if kind not in ("address", "domain", "network"):
                 raise UsageError(f"the relay blocks an address, a domain or a network; {kind} is a party's choice")
             if value is None:
-                raise UsageError(f"say which {kind} with --value")
+                raise UsageError(f"say which {kind}", "with --value")
             if kind == "address":
                 address, vault = parse_address(value), self._opened.vault
                 return empty | {"value": vault.hash(address).hex(), "value_sealed": vault.seal_blocked(address)}
             return empty | {"value": _block_value(kind, value)}
         if kind not in (("unsolicited", "counterpart") if scope == "buyer" else ("counterpart",)):
-            raise UsageError(f"a {scope} cannot block by {kind}; use --scope relay for address, domain and network")
+            raise UsageError(f"a {scope} cannot block by {kind}", "use --scope relay for address, domain and network")
         if party is None:
-            raise UsageError(f"say which {scope} with --party")
+            raise UsageError(f"say which {scope}", "with --party")
         row = empty | {"party_id": self.find_party(f"{scope}:{party.removeprefix(scope + ':')}")["id"]}
         if value is None:
             if kind == "counterpart":
-                raise UsageError(f"say whom {party} blocks with --value PARTY")
+                raise UsageError(f"say whom {party} blocks", "with --value PARTY")
             return row
         other = Side(scope).other
         return row | {"counterpart_id": self.find_party(f"{other}:{value.removeprefix(other + ':')}")["id"]}

@@ -1,0 +1,84 @@
+"""Lists for back ends, a page at a time: keyset cursors, one seller's or everybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aliasing.token import Role
+from relay.errors import UsageError
+from relay.ledger.listing import COLUMNS, FILTERS, JOINS, Listing
+from relay.ledger.opened import Opened
+from relay.ledger.registry import Registry
+
+_NEEDS_REPLY = ("m.id IN (SELECT waiting_message_id FROM correspondence "
+                "WHERE seller_id = :seller AND waiting_message_id IS NOT NULL)")
+
+
+@dataclass(frozen=True)
+class Paged:
+    """`next` is the cursor of what follows, None at the end."""
+
+    items: list[dict[str, Any]]
+    next: str | None
+
+
+class Pages(Listing):
+    """Newest first. Cursors are sealed: no number of rows shows, and one list's cursor opens no other's."""
+
+    def __init__(self, opened: Opened) -> None:
+        super().__init__(opened)
+        self._registry = Registry(opened)
+
+    def message_page(self, *, order: str | None, chosen: str, seller: int | None, cursor: str | None,
+                     limit: int) -> Paged:
+        """Messages by the command line's filters. Raises NotFound for an unknown order, UsageError for a cursor."""
+        conditions, values = [FILTERS[chosen]], dict[str, object]({"limit": limit + 1, "seller": seller})
+        if order is not None:
+            conditions.append("m.correspondence_id = :correspondence")
+            values["correspondence"] = self._registry.number_of(order)
+        if seller is not None:
+            conditions.append("m.seller_id = :seller")
+            if chosen == "needs-reply":
+                conditions[0] = _NEEDS_REPLY
+        self._after("messages", cursor, conditions, values, "m.id")
+        rows = list(self._db.query(f"SELECT {COLUMNS} {JOINS} WHERE {' AND '.join(conditions)} "
+                                   "ORDER BY m.id DESC LIMIT :limit", values))
+        return Paged([self._message(row) for row in rows[:limit]], self._next("messages", rows, limit))
+
+    def order_page(self, *, seller: int | None, buyer: int | None, cursor: str | None, limit: int) -> Paged:
+        """Orders, and enquiries without one."""
+        conditions, values = ["1"], dict[str, object]({"limit": limit + 1, "seller": seller, "buyer": buyer})
+        conditions += ["seller_id = :seller"] if seller is not None else []
+        conditions += ["buyer_id = :buyer"] if buyer is not None else []
+        self._after("orders", cursor, conditions, values, "id")
+        rows = list(self._db.query(f"SELECT id FROM correspondence WHERE {' AND '.join(conditions)} "  # noqa: S608
+                                   "ORDER BY id DESC LIMIT :limit", values))
+        return Paged([self._registry.row(row["id"]).as_json() for row in rows[:limit]],
+                     self._next("orders", rows, limit))
+
+    def number_of(self, public_id: str) -> int | None:
+        """A message's number, for those who want to know whether it is there."""
+        rows = list(self._db.query("SELECT id FROM message WHERE public_id = ?", (public_id,)))
+        return int(rows[0]["id"]) if rows else None
+
+    def _after(self, name: str, cursor: str | None, conditions: list[str], values: dict[str, object],
+               column: str) -> None:
+        if cursor is None:
+            return
+        number = self._opened.keys.ring.open(Role.RETURN, _domain(name), cursor)
+        if number is None:
+            raise UsageError("this cursor is not one of this list; begin without one")
+        conditions.append(f"{column} < :cursor")
+        values["cursor"] = number
+
+    def _next(self, name: str, rows: Sequence[dict[str, Any]], limit: int) -> str | None:
+        if len(rows) <= limit:
+            return None
+        return self._opened.keys.ring.seal(Role.RETURN, _domain(name), rows[limit - 1]["id"])
+
+
+def _domain(name: str) -> str:
+    """What a cursor is sealed for: no domain name, so that nothing else opens it."""
+    return f"cursor {name}"
