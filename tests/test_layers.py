@@ -29,6 +29,7 @@ FLOORS = [
     ["relay.processes"],
     ["relay.preview"],
     ["relay.accept"],
+    ["relay.compose"],
     ["relay.receive"],
     ["relay.web"],
     ["relay.vitals"],

@@ -78,16 +78,18 @@ class Listing:
                            "remote": remote})
         return self._message(rows[0]) | {"events": events}
 
-    def content(self, public_id: str) -> bytes:
+    def content(self, public_id: str, by: str | None = "") -> bytes:
         """What is kept of a message: as it went on, or as it came where it was stopped at the door. That somebody
-        looked is recorded first. Raises UsageError where nothing is kept."""
+        looked, and by what key, is recorded first; None is a party who reads its own. Raises NotFound where nothing is
+        kept."""
         rows = list(self._db.query(f"SELECT {COLUMNS}, k.body_sealed, k.file {JOINS} "
                                    "JOIN content k ON k.message_id = m.id WHERE m.public_id = ?", (public_id,)))
         vault = self._vault(rows[0]) if rows else None
         if vault is None:
             raise NotFound(f"nothing is kept of a message {public_id}", "list them with: tradepost messages")
-        self._opened.connection.execute(SQL["insert_event"], (
-            time.time(), rows[0]["id"], None, None, "operator", "content-shown", "", None))
+        if by is not None:
+            self._opened.connection.execute(SQL["insert_event"], (
+                time.time(), rows[0]["id"], None, None, "operator", "content-shown", by, None))
         file = rows[0]["file"]
         return vault.unseal("content", (self._opened.spool / file).read_bytes() if file else rows[0]["body_sealed"])
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from aliasing.token import Role
-from relay.errors import UsageError
+from relay.errors import NotFound, UsageError
 from relay.ledger.listing import COLUMNS, FILTERS, JOINS, Listing
-from relay.ledger.opened import Opened
-from relay.ledger.registry import Registry
+from relay.ledger.opened import Opened, signed
+from relay.ledger.registry import BLOCKS, Registry
 
 _NEEDS_REPLY = ("m.id IN (SELECT waiting_message_id FROM correspondence "
                 "WHERE seller_id = :seller AND waiting_message_id IS NOT NULL)")
@@ -58,10 +58,49 @@ class Pages(Listing):
         return Paged([self._registry.row(row["id"]).as_json() for row in rows[:limit]],
                      self._next("orders", rows, limit))
 
-    def number_of(self, public_id: str) -> int | None:
-        """A message's number, for those who want to know whether it is there."""
-        rows = list(self._db.query("SELECT id FROM message WHERE public_id = ?", (public_id,)))
-        return int(rows[0]["id"]) if rows else None
+    def block_page(self, *, seller: int | None, cursor: str | None, limit: int) -> Paged:
+        """Blocks in force; one seller's own, or all."""
+        conditions, values = [BLOCKS], dict[str, object]({"limit": limit + 1, "seller": seller})
+        conditions += ["k.party_id = :seller"] if seller is not None else []
+        self._after("blocks", cursor, conditions, values, "k.id")
+        rows = list(self._db.query(f"{' AND '.join(conditions)} ORDER BY k.id DESC LIMIT :limit", values))
+        return Paged([self._registry.block(row) for row in rows[:limit]], self._next("blocks", rows, limit))
+
+    def corresponds(self, seller: str, buyer: str) -> bool:
+        """Whether the two have anything to do with each other."""
+        return bool(list(self._db.query(
+            "SELECT 1 FROM correspondence c JOIN party s ON s.id = c.seller_id JOIN party b ON b.id = c.buyer_id "
+            "WHERE s.side = 'seller' AND s.external_id = ? AND b.side = 'buyer' AND b.external_id = ? LIMIT 1",
+            (seller, buyer.removeprefix("buyer:")))))
+
+    def one_block(self, number: int) -> dict[str, Any]:
+        return self._registry.block(next(iter(self._db.query(f"{BLOCKS} AND k.id = ?", (number,)))))
+
+    def block_party(self, number: int) -> str | None:
+        """Whose block it is ("seller:S1"), None for the relay's. Raises NotFound."""
+        rows = list(self._db.query(f"{BLOCKS} AND k.id = ?", (number,)))
+        if not rows:
+            raise NotFound("there is no such block")
+        return f"{rows[0]['side']}:{rows[0]['external_id']}" if rows[0]["side"] else None
+
+    def message(self, public_id: str) -> dict[str, Any]:
+        """One message in the form of `messages --json`. Raises NotFound."""
+        rows = list(self._db.query(f"SELECT {COLUMNS} {JOINS} WHERE m.public_id = ?", (public_id,)))
+        if not rows:
+            raise NotFound("there is no such message")
+        return self._message(rows[0])
+
+    def by_trace(self, correspondence: int, trace: str) -> str | None:
+        """The public id of a correspondence's message by the transaction that brought it."""
+        rows = list(self._db.query("SELECT public_id FROM message WHERE correspondence_id = ? AND trace = ? "
+                                   "ORDER BY id DESC LIMIT 1", (signed(correspondence), trace)))
+        return str(rows[0]["public_id"]) if rows else None
+
+    def outgoing_id(self, correspondence: int, public_id: str) -> str | None:
+        """Under which Message-ID a message of a correspondence left, None where it did not."""
+        rows = list(self._db.query("SELECT outgoing_id FROM message WHERE correspondence_id = ? AND public_id = ? "
+                                   "AND state <> 'refused'", (signed(correspondence), public_id)))
+        return rows[0]["outgoing_id"] if rows else None
 
     def _after(self, name: str, cursor: str | None, conditions: list[str], values: dict[str, object],
                column: str) -> None:

@@ -27,6 +27,9 @@ from relay.ledger.opened import SQL, Opened, unsigned
 
 MAX_ID_CHARS = 128
 MAX_NAME_CHARS = 100
+BLOCKS = ("SELECT k.*, p.side, p.external_id, o.external_id AS counterpart FROM block k "
+          "LEFT JOIN party p ON p.id = k.party_id LEFT JOIN party o ON o.id = k.counterpart_id "
+          "WHERE k.removed_at IS NULL")
 BLOCK_KINDS = ("unsolicited", "counterpart", "address", "domain", "network")
 
 
@@ -207,6 +210,18 @@ class Registry:
             raise UsageError(f"{text} is both a seller and a buyer; write seller:{text} or buyer:{text}")
         return found[0]
 
+    def party(self, text: str) -> dict[str, Any]:
+        """A party as the API shows it: name None once erased."""
+        row = self.find_party(text)
+        name = None
+        if row["data_key"] is not None:
+            vault = self._opened.vault.party(row["id"], row["ring_key"], row["data_key"])
+            name = vault.unseal("name", row["name_sealed"])
+        return {"side": row["side"], "id": row["external_id"], "name": name, "language": row["language"],
+                "created_at": iso(row["created_at"]),
+                "addresses": [{"state": one["state"], "registered": bool(one["registered"])}
+                              for one in self._address_rows(row)]}
+
     def addresses(self, text: str) -> list[dict[str, Any]]:
         """The party's addresses by state only; reveal() shows them."""
         party = self.find_party(text)
@@ -271,16 +286,26 @@ class Registry:
             self._table("block").update(known, {"removed_at": time.time()})
             self._event("block-remove", f"{scope} {kind}", row["party_id"])
 
+    def lift_block(self, number: int) -> None:
+        """End a block by its id. Raises NotFound."""
+        with self._transaction():
+            found = list(self._db.query("SELECT * FROM block WHERE id = ? AND removed_at IS NULL", (number,)))
+            if not found:
+                raise NotFound("there is no such block")
+            self._table("block").update(number, {"removed_at": time.time()})
+            self._event("block-remove", f"{found[0]['scope']} {found[0]['kind']}", found[0]["party_id"])
+
     def blocks(self) -> Iterator[dict[str, Any]]:
-        for row in self._db.query(
-                "SELECT k.*, p.side, p.external_id, o.external_id AS counterpart FROM block k "
-                "LEFT JOIN party p ON p.id = k.party_id LEFT JOIN party o ON o.id = k.counterpart_id "
-                "WHERE k.removed_at IS NULL ORDER BY k.id"):
-            sealed = row["value_sealed"]
-            value = self._opened.vault.unseal_blocked(sealed) if sealed else row["value"]
-            yield {"id": str(row["id"]), "scope": row["scope"], "kind": row["kind"],
-                   "party": row["external_id"], "value": row["counterpart"] or value,
-                   "reason": row["reason"], "created_at": iso(row["created_at"])}
+        for row in self._db.query(f"{BLOCKS} ORDER BY k.id"):
+            yield self.block(row)
+
+    def block(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A row of BLOCKS, in the form of `block list --json`."""
+        sealed = row["value_sealed"]
+        value = self._opened.vault.unseal_blocked(sealed) if sealed else row["value"]
+        return {"id": str(row["id"]), "scope": row["scope"], "kind": row["kind"],
+                "party": row["external_id"], "value": row["counterpart"] or value,
+                "reason": row["reason"], "created_at": iso(row["created_at"])}
 
     def _block_row(self, scope: str, party: str | None, kind: str, value: str | None) -> dict[str, Any]:
         empty: dict[str, Any] = {"scope": scope, "kind": kind, "party_id": None, "counterpart_id": None, "value": None}

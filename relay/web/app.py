@@ -13,14 +13,15 @@ from relay.config import Config
 from relay.errors import NotFound
 from relay.ledger.desk import Desk
 from relay.public import Public
-from relay.web import orders
+from relay.receive.service import Service
+from relay.web import messages, orders, parties, sending
 from relay.web.access import Access
 from relay.web.guard import Guard
 from relay.web.problem import MEDIA_TYPE, PROBLEMS, TYPES, ProblemDetails, install
 from relay.web.public import public_routes
 
 PREFIX = "/api/v1"
-_ROUTERS = (orders.router,)
+_ROUTERS = (orders.router, messages.router, sending.router, parties.router)
 _TELEMETRY_OFF: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 _ABOUT = """Orders, aliases, messages, blocks and templates of a marketplace's mail relay.
 
@@ -28,18 +29,19 @@ Every answer that is not what was asked for is problem details (RFC 9457) with a
 give `next` of one page as `cursor` of the following request. Times are UTC."""
 
 
-def make_app(config: Callable[[], Config], desk: Desk, access: Access, public: Public) -> ASGIApp:
+def make_app(config: Callable[[], Config], desk: Desk, access: Access, service: Service, public: Public) -> ASGIApp:
     """`config` is asked anew each time: SIGHUP may have changed it."""
-    app = make_api(config, desk, access)
+    app = make_api(config, desk, access, service)
     app.router.routes.extend(public_routes(public))
-    return Guard(app, big_bytes=int(config().policy.max_size) * 3 // 2, big_paths=frozenset())
+    big = int(config().policy.max_size) * 3 // 2  # base64 in JSON
+    return Guard(app, big_bytes=big, big_paths=frozenset({("POST", f"{PREFIX}/messages")}))
 
 
-def make_api(config: Callable[[], Config], desk: Desk, access: Access) -> FastAPI:
+def make_api(config: Callable[[], Config], desk: Desk, access: Access, service: Service) -> FastAPI:
     """Without what stands around it: for tests that look at the document."""
     app = FastAPI(title="Tradepost", version="1", description=_ABOUT, openapi_url=f"{PREFIX}/openapi.json",
                   docs_url=None, redoc_url=None, telemetry=_TELEMETRY_OFF, redirect_slashes=False)
-    app.state.config, app.state.desk, app.state.access = config, desk, access
+    app.state.config, app.state.desk, app.state.access, app.state.service = config, desk, access, service
     install(app)
     for router in _ROUTERS:
         app.include_router(router, prefix=PREFIX)

@@ -19,6 +19,12 @@ def _one_line(text: str) -> str:
     return text
 
 
+def _written(text: str) -> str:
+    if any(unicodedata.category(char) in ("Cc", "Cs") and char not in "\r\n\t" for char in text):
+        raise ValueError("text without control characters is needed")
+    return text
+
+
 PartyId = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS), AfterValidator(_one_line)]
 OrderNumber = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_one_line)]
 Line = Annotated[str, AfterValidator(_one_line)]
@@ -174,15 +180,20 @@ class MessageBody(Strict):
         None, description="The alias it is for, where there is no order yet.")
     writer: SideName = "seller"
     subject: Annotated[Line, Field(min_length=1, max_length=200)]
-    text: Annotated[str, Field(max_length=100_000)] | None = None
-    html: Annotated[str, Field(max_length=500_000)] | None = None
+    text: Annotated[str, Field(max_length=100_000), AfterValidator(_written)] | None = None
+    html: Annotated[str, Field(max_length=500_000), AfterValidator(_written)] | None = None
     attachments: Annotated[list[FileBody], Field(max_length=20)] = []
     in_reply_to: str | None = Field(None, description="The id of the message that it answers.")
 
 
+class DecisionBody(Strict):
+    decision: Literal["upheld", "dismissed"]
+    reason: Annotated[Line, Field(min_length=1, max_length=500)]
+
+
 class TemplateBody(Strict):
     subject: Annotated[Line, Field(min_length=1, max_length=200)]
-    text: Annotated[str, Field(min_length=1, max_length=20_000)]
+    text: Annotated[str, Field(min_length=1, max_length=20_000), AfterValidator(_written)]
 
 
 class TemplateOut(BaseModel):

@@ -23,8 +23,8 @@ class Web:
         self._desk = Desk(config.ledger_path, service.keys)
         self._access = Access(self._desk, config.api)
         self._public = Public(plan_of(config))
-        self._server = WebServer(make_app(lambda: self._config, self._desk, self._access, self._public),
-                                 list(sockets))
+        app = make_app(lambda: self._config, self._desk, self._access, service, self._public)
+        self._server = WebServer(app, list(sockets))
 
     def reconfigure(self, config: Config) -> None:
         """Other settings for what is asked from now on."""
