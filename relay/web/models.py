@@ -28,7 +28,8 @@ def _written(text: str) -> str:
 PartyId = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS), AfterValidator(_one_line)]
 OrderNumber = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_one_line)]
 Line = Annotated[str, AfterValidator(_one_line)]
-EmailAddress = Annotated[str, Field(min_length=3, max_length=320, examples=["ana@correo.example"])]
+EmailAddress = Annotated[str, Field(min_length=3, max_length=320, examples=["ana@correo.example"],
+                                     json_schema_extra={"format": "email"})]
 Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=35, examples=["es"])]
 SideName = Literal["seller", "buyer"]
 
