@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from relay.cli import address, apikey, backup, block, daemon, key, messages, order, preview, queue, tradepost, zone
+from relay.cli import add_commands, tradepost
 from relay.config import LimitsSection
 
 ROOT = Path(__file__).parent.parent
@@ -16,8 +16,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CHA
 
 
 def commands() -> set[str]:
-    for module in (daemon, order, address, block, messages, preview, queue, key, apikey, backup, zone):
-        module.add_to(tradepost)
+    add_commands()
     found = set()
     for name, command in tradepost.commands.items():
         found |= {f"{name} {sub}" for sub in command.commands} if isinstance(command, click.Group) else {name}

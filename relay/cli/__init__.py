@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import sys
 
@@ -12,11 +13,21 @@ from relay import log
 from relay.cli.common import Group
 from relay.errors import ConfigError, LedgerBusy, StorageFailed, StorageFull, TradepostError
 
+GROUPS = ("daemon", "order", "address", "block", "messages", "preview", "queue", "key", "apikey", "template", "backup",
+          "zone")
+"""The modules of this package that have commands."""
+
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tradepost", prog_name="tradepost")
 def tradepost() -> None:
     """A mail relay through which sellers and buyers write to each other without learning each other's address."""
+
+
+def add_commands() -> None:
+    """Not at import: half of what they import is needed by one command or another only."""
+    for name in GROUPS:
+        importlib.import_module(f"relay.cli.{name}").add_to(tradepost)
 
 
 def main() -> None:
@@ -26,10 +37,7 @@ def main() -> None:
 
 def _run() -> int:
     """Do what the arguments say; the exit status."""
-    from relay.cli import address, apikey, backup, block, daemon, key, messages, order, preview, queue, zone
-
-    for module in (daemon, order, address, block, messages, preview, queue, key, apikey, backup, zone):
-        module.add_to(tradepost)
+    add_commands()
     try:
         # without standalone mode click hands an exit status back as the return value
         status = tradepost(standalone_mode=False)

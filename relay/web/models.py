@@ -197,6 +197,11 @@ class TemplateBody(Strict):
     text: Annotated[str, Field(min_length=1, max_length=20_000), AfterValidator(_written)]
 
 
+class FilledOut(BaseModel):
+    subject: str
+    text: str
+
+
 class TemplateOut(BaseModel):
     name: str
     seller: str | None

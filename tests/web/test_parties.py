@@ -60,6 +60,7 @@ async def test_another_sellers_data_is_not_there(relay: Relay) -> None:
     shop("POST", "/messages", {"order": ORDER, "subject": "Hola", "text": "Hola"})
     [own] = shop("GET", "/messages").json["items"]
     block = shop("POST", "/blocks", {"scope": "seller", "party": "S1", "kind": "counterpart", "value": "B1"}).json["id"]
+    assert shop("PUT", "/templates/saludo?seller=S1", {"subject": "Hola", "text": "Hola"}).status == 200
     alias = shop("GET", f"/orders/{ORDER}").json["buyer"]["alias"]
     stranger = Client(relay, new_key(relay, "luna", SELLER_SCOPES, "S2"))
     parties = {"seller": {"id": "S1", "address": SELLER}, "buyer": {"id": "B1", "address": BUYER}}
@@ -84,8 +85,11 @@ async def test_another_sellers_data_is_not_there(relay: Relay) -> None:
                               ("", {"scope": "seller", "party": "S2", "kind": "counterpart", "value": "B1"}),
                               ("", {"scope": "buyer", "party": "B1", "kind": "unsolicited"})],
         ("DELETE", "/blocks/{id}"): [(block, None)],
+        ("GET", "/templates"): [("?seller=S1", None)],
+        **{(method, "/templates/{name}"): [("saludo?seller=S1", text)] for method in ("GET", "PUT", "DELETE")},
+        ("GET", "/templates/{name}/filled"): [("saludo", None)],
     }
-    lists = {("GET", "/blocks"), ("GET", "/messages"), ("GET", "/orders")}
+    lists = {("GET", "/blocks"), ("GET", "/messages"), ("GET", "/orders"), ("GET", "/templates")}
     for_moderators = {("POST", "/messages/{id}/decision")}
     document = shop("GET", "/openapi.json").json
     routes = {(method.upper(), path.removeprefix("/api/v1")) for path, item in document["paths"].items() for method in item}
@@ -105,4 +109,25 @@ async def test_another_sellers_data_is_not_there(relay: Relay) -> None:
 
 
 def _filled(path: str, there: str) -> str:
-    return path.replace("{side}/{id}", there).replace("{id}", there).replace("{order}", there).replace("{number}", "1")
+    path = path.replace("{name}/filled", f"{{name}}/filled?seller=S1&order={ORDER}")
+    return path.replace("{name}", there).replace("{side}/{id}", there).replace("{id}", there).replace("{order}", there).replace("{number}", "1")
+
+
+async def test_templates_are_the_marketplaces_or_a_sellers_own(relay: Relay) -> None:
+    shop, sol = Client(relay, new_key(relay)), Client(relay, new_key(relay, "sol", SELLER_SCOPES, "S1"))
+    body = {"subject": "Su pedido {order}", "text": "Hola, {buyer}:\n\nGracias.\n{seller}\n"}
+    assert shop("PUT", "/templates/gracias", body).json["seller"] is None
+    assert sol("GET", "/templates/gracias").json["subject"] == "Su pedido {order}"
+    assert sol("PUT", "/templates/gracias", body | {"subject": "¡Gracias!"}).json["seller"] == "S1"
+    assert sol("GET", "/templates/gracias").json["subject"] == "¡Gracias!"
+    assert shop("GET", "/templates/gracias").json["subject"] == "Su pedido {order}"
+    assert len(sol("GET", "/templates").json["items"]) == len(relay.json("template", "list", "--seller", "S1")) == 2
+    filled = shop("GET", f"/templates/gracias/filled?order={ORDER}").json
+    assert filled == {"subject": f"Su pedido {ORDER}", "text": "Hola, Ana López:\n\nGracias.\nTienda Sol\n"}
+    assert sol("DELETE", "/templates/gracias").status == 204
+    assert sol("DELETE", "/templates/gracias").status == 404  # what is left is the marketplace's
+    assert sol("GET", "/templates/gracias").status == 200
+    assert sol("PUT", "/templates/x", {"subject": "{address}", "text": "x"}).status == 422
+    relay.run("template", "set", "adios", "--subject", "Adiós", "--text", "Adiós, {buyer}")
+    assert "Adiós, Ana López" in relay.run("template", "show", "adios", "--order", ORDER)
+    relay.run("template", "remove", "adios")
