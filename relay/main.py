@@ -25,8 +25,10 @@ from relay.dsn.notices import Notices
 from relay.errors import ConfigError, KeyRingFileError, TradepostError
 from relay.examiner import Examiner
 from relay.health import Health
+from relay.hooks import Hooks
 from relay.http import Endpoint
 from relay.ledger.clock import Steady, boot_time
+from relay.ledger.desk import Desk
 from relay.ledger.opened import open_ledger, release_leases, sweep_spool
 from relay.ledger.sqlite import SqliteLedger
 from relay.peers import Lines, Peer, answer
@@ -177,6 +179,8 @@ class Daemon:
         self._service = self._make_service()
         half = self._seat.watchdog_s / 2 if self._seat.watchdog_s else STUCK_S
         self._vitals = Vitals(self._ledger, self._runner, self._service, min(half, STUCK_S))
+        # what people and back ends ask for is the first process's
+        self._desk = Desk(config.ledger_path, self._ledger.keys) if self._seat.worker == 0 else None
         self._web = self._make_web()
         self._handle_signals(stop)
         gc.freeze()  # what start-up made lives for ever: the collector need not look at it again
@@ -205,8 +209,8 @@ class Daemon:
                 for task in (queue, *helpers, *([web] if web else [])):
                     task.cancel()
         finally:
-            if self._web:
-                self._web.close()
+            if self._desk:
+                self._desk.close()
             self._examiner.close()
             self._ledger.close()
         maillog.stopped()
@@ -239,11 +243,11 @@ class Daemon:
 
     def _make_web(self) -> Web | None:
         """listen.http is the first process's: the limits count there."""
-        if not self._seat.http:
+        if self._desk is None or not self._seat.http:
             return None
         from relay.web.service import Web  # only here: it costs a third of a second and 30 MB
 
-        return Web(self._config, self._service, self._seat.http)
+        return Web(self._config, self._desk, self._service, self._seat.http)
 
     async def _helpers(self, stop: asyncio.Event) -> list[Any]:
         """The first process speaks for all, once all listen; the others answer it."""
@@ -256,7 +260,7 @@ class Daemon:
             maillog.listening("metrics", str(address_of(sock)))
         for sock in self._seat.http:
             maillog.listening("http", str(address_of(sock)))
-        return [self._watch(stop, self._health)]
+        return [self._watch(stop, self._health), *([Hooks(self._desk).run(stop)] if self._desk else [])]
 
     # -- while it runs ---------------------------------------------------------------------------------------
 

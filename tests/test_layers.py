@@ -23,6 +23,7 @@ FLOORS = [
     ["relay.public"],
     ["relay.ledger"],
     ["relay.dsn"],
+    ["relay.hooks"],
     ["relay.queue"],
     ["relay.passage"],
     ["relay.examiner"],

@@ -13,8 +13,8 @@ from relay import log
 from relay.cli.common import Group
 from relay.errors import ConfigError, LedgerBusy, StorageFailed, StorageFull, TradepostError
 
-GROUPS = ("daemon", "order", "address", "block", "messages", "preview", "queue", "key", "apikey", "template", "backup",
-          "zone")
+GROUPS = ("daemon", "order", "address", "block", "messages", "preview", "queue", "key", "apikey", "template", "webhook",
+          "backup", "zone")
 """The modules of this package that have commands."""
 
 

@@ -165,3 +165,15 @@ def m0004_api(db: Database) -> None:
     db.execute("CREATE INDEX message_seller_reported ON message (seller_id, id) WHERE reported_at IS NOT NULL")
     db.execute("CREATE INDEX correspondence_seller_waiting ON correspondence (seller_id, waiting_message_id) "
                "WHERE waiting_message_id IS NOT NULL")
+
+
+@migrations()
+def m0005_webhooks(db: Database) -> None:
+    """Who is told of what happens, how far each has been told, and what waits to be told."""
+    db.execute("CREATE TABLE webhook (id INTEGER PRIMARY KEY, url_sealed BLOB NOT NULL, secret_sealed BLOB NOT NULL, "
+               "types TEXT NOT NULL, event_id INTEGER NOT NULL, created_at REAL NOT NULL, removed_at REAL) STRICT")
+    db.execute("CREATE TABLE webhook_call (id INTEGER PRIMARY KEY, webhook_id INTEGER NOT NULL REFERENCES webhook(id), "
+               "public_id TEXT NOT NULL UNIQUE, body TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, "
+               "next_attempt_at REAL, status INTEGER) STRICT")
+    db.execute("CREATE INDEX webhook_call_due ON webhook_call (next_attempt_at) WHERE next_attempt_at IS NOT NULL")
+    db.execute("CREATE INDEX webhook_call_open ON webhook_call (webhook_id) WHERE next_attempt_at IS NOT NULL")

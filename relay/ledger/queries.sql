@@ -285,3 +285,35 @@ UPDATE idempotency SET status = ?, answer_sealed = ? WHERE api_key_id = ? AND ke
 
 -- name: answers_forgotten
 DELETE FROM idempotency WHERE begun_at < ?;
+
+-- name: webhooks
+SELECT id, url_sealed, secret_sealed, types, event_id, created_at FROM webhook WHERE removed_at IS NULL ORDER BY id;
+
+-- name: events_after
+-- What happened since, with what a webhook tells of it.
+SELECT e.id, e.at, e.kind, e.name, e.detail, d.kind AS delivery, m.public_id, m.state, m.rule, m.direction, m.channel,
+       c.order_number, s.external_id AS seller, b.external_id AS buyer, p.side, p.external_id AS party
+FROM event e LEFT JOIN message m ON m.id = e.message_id LEFT JOIN correspondence c ON c.id = m.correspondence_id
+LEFT JOIN party s ON s.id = c.seller_id LEFT JOIN party b ON b.id = c.buyer_id
+LEFT JOIN delivery d ON d.id = e.delivery_id LEFT JOIN party p ON p.id = e.party_id
+WHERE e.id > ? ORDER BY e.id LIMIT ?;
+
+-- name: webhook_told
+UPDATE webhook SET event_id = max(event_id, ?) WHERE id = ?;
+
+-- name: webhook_call
+INSERT INTO webhook_call (webhook_id, public_id, body, next_attempt_at) VALUES (?, ?, ?, ?);
+
+-- name: webhook_calls_due
+SELECT c.id, c.webhook_id, c.public_id, c.body, c.attempts, w.url_sealed, w.secret_sealed
+FROM webhook_call c JOIN webhook w ON w.id = c.webhook_id
+WHERE c.next_attempt_at <= ? AND w.removed_at IS NULL ORDER BY c.next_attempt_at LIMIT ?;
+
+-- name: webhook_called
+UPDATE webhook_call SET attempts = attempts + 1, status = ?, next_attempt_at = ? WHERE id = ?;
+
+-- name: webhook_call_done
+DELETE FROM webhook_call WHERE id = ?;
+
+-- name: webhook_calls_ended
+UPDATE webhook_call SET next_attempt_at = NULL WHERE webhook_id = ? AND next_attempt_at IS NOT NULL;

@@ -18,12 +18,11 @@ from relay.zone.plan import plan_of
 class Web:
     """One a daemon."""
 
-    def __init__(self, config: Config, service: Service, sockets: Sequence[socket.socket]) -> None:
+    def __init__(self, config: Config, desk: Desk, service: Service, sockets: Sequence[socket.socket]) -> None:
         self._config = config
-        self._desk = Desk(config.ledger_path, service.keys)
-        self._access = Access(self._desk, config.api)
+        self._access = Access(desk, config.api)
         self._public = Public(plan_of(config))
-        app = make_app(lambda: self._config, self._desk, self._access, service, self._public)
+        app = make_app(lambda: self._config, desk, self._access, service, self._public)
         self._server = WebServer(app, list(sockets))
 
     def reconfigure(self, config: Config) -> None:
@@ -39,6 +38,3 @@ class Web:
     def stop(self) -> None:
         """Take no more requests; run() ends once those under way are answered."""
         self._server.stop()
-
-    def close(self) -> None:
-        self._desk.close()

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from apiclient import where
+from operating import until
+from receiver import Receiver
 from support import TRADEPOST, Relay
 
 from relay.demo.outside import OutsideServer
@@ -22,11 +24,13 @@ PAGE = Path(__file__).parent.parent.parent / "docs/api.md"
 async def test_the_back_ends_story(start_relay: Callable[..., Awaitable[Relay]], outside: OutsideServer) -> None:
     relay = await start_relay(listen={"http": "127.0.0.1:0"},
                               outbound={"route": f"smtp://127.0.0.1:{outside.port}", "retry": ["1s"]})
+    receiver = Receiver()
     blocks = re.findall(r"```sh\n(.*?)```(?:\n```json\n(.*?)```)?", PAGE.read_text(), re.DOTALL)
     assert len(blocks) >= 4
     mark = "\n----\n"
     script = "set -eu\n" + "".join(f"{command}printf '{mark}'\n" for command, _ in blocks)
-    environment = relay.environment() | {"API": f"http://{where(relay)}", "TRADEPOST_CONFIG": str(relay.file)}
+    environment = relay.environment() | {"API": f"http://{where(relay)}", "TRADEPOST_CONFIG": str(relay.file),
+                                         "HOOK": f"http://127.0.0.1:{receiver.port}/"}
     environment["PATH"] = f"{TRADEPOST.parent}:{environment['PATH']}"
     done = await asyncio.to_thread(subprocess.run, ["bash", "-c", script], capture_output=True, text=True, timeout=60,
                                    env=environment, cwd=relay.folder)
@@ -34,6 +38,12 @@ async def test_the_back_ends_story(start_relay: Callable[..., Awaitable[Relay]],
     for (command, expected), printed in zip(blocks, done.stdout.split(mark), strict=False):
         if expected:
             assert shape(json.loads(printed)) == shape(json.loads(expected)), (command, printed)
+    await until(lambda: {"message.received", "buyer.opted-out"} <= {one["type"] for one in receiver.told})
+    told = next(one for one in receiver.told if one["type"] == "message.received")
+    example = re.search(r'```json\n(\{"type".*?)```', PAGE.read_text(), re.DOTALL)
+    assert example
+    assert set(told["data"]) == set(json.loads(example.group(1))["data"])
+    receiver.stop()
 
 
 def test_the_codes_are_all_named() -> None:
