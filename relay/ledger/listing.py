@@ -125,7 +125,7 @@ class Listing:
 
     def _vault(self, row: dict[str, Any]) -> MessageVault | None:
         """None once a party was erased: the message's key went with it."""
-        if row["seller_key"] is None or row["buyer_key"] is None:
+        if row["seller_key"] is None or row["buyer_key"] is None or row["key_sealed"] is None:
             return None
         vaults = {side: self._opened.vault.party(row[f"{side}_number"], row[f"{side}_ring_key"], row[f"{side}_key"])
                   for side in Side}

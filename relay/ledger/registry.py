@@ -163,6 +163,8 @@ class Registry:
 
     def _known_party(self, party: NewParty, row: dict[str, Any]) -> int:
         number = int(row["id"])
+        if row["data_key"] is None:
+            raise Conflict(f"{party.side} {party.id} was erased")
         if party.address is not None:
             registered = next(iter(self._db.query(
                 "SELECT hash FROM address WHERE party_id = ? AND registered = 1", (number,))), None)
@@ -210,6 +212,13 @@ class Registry:
             raise UsageError(f"{text} is both a seller and a buyer; write seller:{text} or buyer:{text}")
         return found[0]
 
+    def _living(self, text: str) -> dict[str, Any]:
+        """find_party(), for what needs its key: raises Conflict once it was erased."""
+        row = self.find_party(text)
+        if row["data_key"] is None:
+            raise Conflict(f"{text} was erased")
+        return row
+
     def party(self, text: str) -> dict[str, Any]:
         """A party as the API shows it: name None once erased."""
         row = self.find_party(text)
@@ -231,7 +240,7 @@ class Registry:
 
     def reveal(self, text: str) -> list[dict[str, Any]]:
         """The party's real addresses; that they were looked at is recorded before they are shown."""
-        party = self.find_party(text)
+        party = self._living(text)
         vault = self._opened.vault.party(party["id"], party["ring_key"], party["data_key"])
         with self._transaction():
             self._event("reveal", "", party["id"])
@@ -241,7 +250,7 @@ class Registry:
 
     def set_address(self, text: str, address_text: str, state: AddressState) -> None:
         """Authorise, block or remove one of a party's addresses."""
-        party = self.find_party(text)
+        party = self._living(text)
         address = parse_address(address_text)
         digest = self._opened.vault.hash(address)
         known = next((row for row in self._address_rows(party) if row["hash"] == digest), None)

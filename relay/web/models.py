@@ -97,6 +97,12 @@ class AddressBody(Strict):
     state: Literal["authorised", "blocked", "removed"]
 
 
+class ErasedOut(BaseModel):
+    party: str
+    messages: int = Field(description="Of how many messages nothing can be read any more.")
+    addresses: int
+
+
 class BlockBody(Strict):
     scope: Literal["relay", "buyer", "seller"]
     kind: Literal["unsolicited", "counterpart", "address", "domain", "network"]

@@ -9,17 +9,19 @@ from fastapi import APIRouter, Depends, Path, Response
 from policy.case import AddressState
 from relay.errors import NotFound
 from relay.ledger.apikeys import ApiKey
+from relay.ledger.erase import Erase
 from relay.ledger.opened import Opened
 from relay.ledger.pages import Pages
 from relay.ledger.registry import MAX_ID_CHARS, Registry
 from relay.web.access import AtDesk, need_marketplace, scope
 from relay.web.idempotent import IdempotencyKey, IdempotentRoute
-from relay.web.models import AddressBody, BlockBody, BlockOut, Page, PartyView, SideName
+from relay.web.models import AddressBody, BlockBody, BlockOut, ErasedOut, Page, PartyView, SideName
 from relay.web.orders import Cursor, Limit
 from relay.web.problem import documented
 
 router = APIRouter(route_class=IdempotentRoute, responses=documented())
 Parties = Annotated[ApiKey, Depends(scope("parties"))]
+Eraser = Annotated[ApiKey, Depends(scope("erase"))]
 Blocks = Annotated[ApiKey, Depends(scope("blocks"))]
 PartyIdInPath = Annotated[str, Path(min_length=1, max_length=MAX_ID_CHARS)]
 
@@ -43,6 +45,14 @@ async def set_address(side: SideName, id: PartyIdInPath, body: AddressBody, call
         return registry.party(f"{side}:{id}")
 
     return await desk.write(change)
+
+
+@router.post("/parties/{side}/{id}/erase", response_model=ErasedOut, tags=["parties"])
+async def erase_party(side: SideName, id: PartyIdInPath, caller: Eraser, desk: AtDesk,  # noqa: A002
+                      idempotency_key: IdempotencyKey = None) -> dict[str, Any]:
+    """Destroy what is kept of a party, for good: name, addresses, and the content of every message to or from it."""
+    need_marketplace(caller)
+    return (await desk.read(lambda opened: Erase(opened).erase(f"{side}:{id}"))).as_json()
 
 
 @router.get("/blocks", response_model=Page[BlockOut], tags=["blocks"])

@@ -90,7 +90,7 @@ async def test_another_sellers_data_is_not_there(relay: Relay) -> None:
         ("GET", "/templates/{name}/filled"): [("saludo", None)],
     }
     lists = {("GET", "/blocks"), ("GET", "/messages"), ("GET", "/orders"), ("GET", "/templates")}
-    for_moderators = {("POST", "/messages/{id}/decision")}
+    for_moderators = {("POST", "/messages/{id}/decision"), ("POST", "/parties/{side}/{id}/erase")}
     document = shop("GET", "/openapi.json").json
     routes = {(method.upper(), path.removeprefix("/api/v1")) for path, item in document["paths"].items() for method in item}
     assert routes == set(table) | lists | for_moderators
@@ -105,6 +105,7 @@ async def test_another_sellers_data_is_not_there(relay: Relay) -> None:
         found = stranger("GET", path)
         assert found.status == 200
         assert not [word for word in ("S1", "B1", ORDER, own["id"]) if f'"{word}"' in found.body.decode()]
+    assert stranger("POST", "/parties/seller/S1/erase").status == 403
     assert stranger("POST", f"/messages/{own['id']}/decision", {"decision": "upheld", "reason": "x"}).status == 403
 
 
