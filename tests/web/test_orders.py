@@ -13,6 +13,7 @@ from operating import logged, until
 from support import BUYER, ORDER, SELLER, Relay, message
 
 from relay.demo.outside import OutsideServer
+from relay.web.guard import Guard
 
 Start = Callable[..., Awaitable[Relay]]
 HTTP = {"listen": {"http": "127.0.0.1:0"}}
@@ -111,20 +112,49 @@ async def test_a_key_asks_so_often(start_relay: Start) -> None:
     assert other("GET", "/orders").status == 200
 
 
-@pytest.mark.parametrize(("method", "path", "body", "status"), [
+WRONG: list[tuple[str, str, Any, int]] = [
     ("GET", "/nothing", None, 404), ("GET", "/orders/none", None, 404), ("DELETE", "/orders", None, 405),
     ("POST", "/orders", b"x" * 70_000, 413), ("POST", "/orders", b"{", 400), ("POST", "/orders", b"\xff", 400),
     ("POST", "/orders", b"[" * 60_000, 400), ("POST", "/orders", {}, 422), ("GET", "/orders?limit=0", None, 422),
-], ids=str)
-async def test_every_error_is_problem_details(relay: Relay, method: str, path: str, body: Any, status: int) -> None:
-    answer = Client(relay, new_key(relay))(method, path, body)
-    assert answer.status == answer.json["status"] == status
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.json["type"] == f"/api/v1/problems/{answer.json['code']}"
-    for name in ("X-Content-Type-Options", "Content-Security-Policy", "X-Frame-Options", "Referrer-Policy"):
-        assert answer.headers[name]
-    assert answer.headers["Access-Control-Allow-Origin"] is None
-    assert not [word for word in ("Error", "Traceback", ".py", "relay.", "pydantic") if word in answer.body.decode()]
+    ("GET", "/messages/x/attachments/99999999999999999999", None, 422), ("DELETE", "/blocks/99999999999999999999", None, 422),
+]
+
+
+async def test_every_error_is_problem_details(relay: Relay) -> None:
+    call = Client(relay, new_key(relay))
+    for method, path, body, status in WRONG:
+        answer = call(method, path, body)
+        assert answer.status == answer.json["status"] == status, (method, path)
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert answer.json["type"] == f"/api/v1/problems/{answer.json['code']}"
+        for name in ("X-Content-Type-Options", "Content-Security-Policy", "X-Frame-Options", "Referrer-Policy"):
+            assert answer.headers[name]
+        assert answer.headers["Access-Control-Allow-Origin"] is None
+        text = answer.body.decode()
+        assert not [word for word in ("Error", "Traceback", ".py", "relay.", "pydantic") if word in text]
+
+
+async def test_a_fault_of_ours_tells_nothing() -> None:
+    """500 without a class or a path."""
+    guarded = Guard(_raises, big_bytes=1, big_paths=frozenset())
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await guarded({"type": "http", "method": "GET", "path": "/", "headers": []}, _nothing, send)
+    assert sent[0]["status"] == 500
+    assert (b"content-type", b"application/problem+json") in sent[0]["headers"]
+    assert b"secret.py" not in sent[1]["body"]
+    assert b"ValueError" not in sent[1]["body"]
+
+
+async def _raises(*_: Any) -> None:
+    raise ValueError("/srv/secret.py")
+
+
+async def _nothing() -> Any:
+    return {"type": "http.request", "body": b"", "more_body": False}
 
 
 async def test_the_access_log_shows_no_address(relay: Relay) -> None:
