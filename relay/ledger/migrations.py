@@ -145,7 +145,7 @@ def m0003_ring_keys(db: Database) -> None:
 
 
 @migrations()
-def m0004_api(db: Database) -> None:
+def m0005_api(db: Database) -> None:
     """API keys, answers kept for Idempotency-Key, templates; and a seller's own messages without a look at all."""
     db.execute("CREATE TABLE api_key (id INTEGER PRIMARY KEY, name TEXT NOT NULL, hash BLOB NOT NULL UNIQUE, "
                "scopes TEXT NOT NULL, seller_id INTEGER REFERENCES party(id), created_at REAL NOT NULL, "
@@ -168,7 +168,7 @@ def m0004_api(db: Database) -> None:
 
 
 @migrations()
-def m0005_webhooks(db: Database) -> None:
+def m0006_webhooks(db: Database) -> None:
     """Who is told of what happens, how far each has been told, and what waits to be told."""
     db.execute("CREATE TABLE webhook (id INTEGER PRIMARY KEY, url_sealed BLOB NOT NULL, secret_sealed BLOB NOT NULL, "
                "types TEXT NOT NULL, event_id INTEGER NOT NULL, created_at REAL NOT NULL, removed_at REAL) STRICT")

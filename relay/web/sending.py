@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse
 from aliasing.address import Address, AddressError
 from aliasing.correspondence import Direction, Side
 from aliasing.token import OpenedAlias, Role, open_alias
-from policy.case import AddressState, Facts
+from policy.case import AddressState, Facts, login_of
 from relay.accept import Transaction
 from relay.compose import Draft, Enclosure, build
 from relay.errors import NotFound, UsageError
@@ -47,6 +47,11 @@ class _Addressed:
     alias: Address
     recipient: OpenedAlias
     facts: Facts
+
+    @property
+    def login(self) -> str:
+        """A key of the API counts as the writer's login: who may write as whom was judged before."""
+        return login_of(self.facts.correspondence.parties[self.facts.direction.writer])
 
     @property
     def writer(self) -> Address:
@@ -87,7 +92,7 @@ async def _through(service: Service, desk: Desk, to: _Addressed, data: bytes, tr
         raise Problem("unavailable", headers={"Retry-After": "5"})
     transaction = Transaction(
         trace=trace, client=_HERE, reverse_path=to.writer, recipients=(to.recipient,), returns=(), actions=(),
-        received_at=datetime.now(UTC), data=data, channel="page")
+        received_at=datetime.now(UTC), data=data, login=to.login, channel="page")
     try:
         answer = await service.accept(transaction, hold)
     finally:
