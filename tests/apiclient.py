@@ -9,11 +9,8 @@ from http.client import HTTPConnection
 from typing import Any
 
 from operating import logged
-from support import BUYER, ORDER, SELLER, Relay
+from support import Relay
 
-SELLER_PARTY = {"id": "S1", "address": SELLER, "name": "Tienda Sol", "language": "es"}
-BUYER_PARTY = {"id": "B1", "address": BUYER, "name": "Ana López", "language": "es"}
-AN_ORDER = {"order": ORDER, "seller": SELLER_PARTY, "buyer": BUYER_PARTY}
 EVERY_SCOPE = ("orders", "messages", "templates", "parties", "blocks", "moderate", "erase")
 SELLER_SCOPES = EVERY_SCOPE[:5]
 
@@ -30,7 +27,8 @@ class Answer:
 
 
 def where(relay: Relay) -> str:
-    return str(next(line["where"] for line in logged(relay, "listening") if line["kind"] == "http"))
+    """host:port of listen.http, since the last start."""
+    return str([line["where"] for line in logged(relay, "listening") if line["kind"] == "http"][-1])
 
 
 def new_key(relay: Relay, name: str = "shop", scopes: tuple[str, ...] = EVERY_SCOPE, seller: str | None = None) -> str:
@@ -40,7 +38,7 @@ def new_key(relay: Relay, name: str = "shop", scopes: tuple[str, ...] = EVERY_SC
 
 @dataclass
 class Client:
-    relay: Relay
+    where: str
     key: str | None
 
     def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
@@ -52,7 +50,7 @@ class Client:
             body = json.dumps(body).encode()
         if body is not None:
             sent.setdefault("Content-Type", "application/json")
-        connection = HTTPConnection(where(self.relay), timeout=20)
+        connection = HTTPConnection(self.where, timeout=20)
         try:
             connection.request(method, f"/api/v1{path}", body, sent)
             answer = connection.getresponse()

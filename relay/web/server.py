@@ -18,21 +18,33 @@ MAX_CONNECTIONS = 200
 HEAD_TIMEOUT_S = 15.0
 """How long a request's head may take, and how long a connection may be open without one."""
 KEEP_ALIVE_S = 10
-STOP_S = 5
+STOP_S = 3
 AGAIN_S = 5.0
 HEAD_BYTES = 16 * 1024
 
 
 class _Connection(H11Protocol):
-    """Closed when there are too many, or when no request comes: uvicorn waits for a head without end."""
+    """Closed when there are too many and it is the longest idle, or when no request comes: uvicorn waits without end."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._watch: asyncio.TimerHandle | None = None
+        self._since = self.loop.time()
         if len(self.connections) > MAX_CONNECTIONS:
-            transport.abort()
-            return
-        self._wait_for_head()
+            self._oldest_idle().transport.abort()  # who says nothing must not keep others out
+        if not transport.is_closing():
+            self._wait_for_head()
+
+    def _oldest_idle(self) -> _Connection:
+        """Perhaps this very one."""
+        own = (one for one in self.connections if isinstance(one, _Connection) and one.is_idle)
+        return min(own, key=lambda one: one._since)
+
+    @property
+    def is_idle(self) -> bool:
+        """No request is being answered."""
+        cycle: RequestResponseCycle | None = self.cycle  # None until the first request
+        return not self.transport.is_closing() and (cycle is None or cycle.response_complete)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._watch is not None:
@@ -49,8 +61,7 @@ class _Connection(H11Protocol):
         self._watch = self.loop.call_later(HEAD_TIMEOUT_S, self._close_if_idle)
 
     def _close_if_idle(self) -> None:
-        cycle: RequestResponseCycle | None = self.cycle  # None until the first request
-        if cycle is None or cycle.response_complete:
+        if self.is_idle:
             self.transport.abort()
 
 

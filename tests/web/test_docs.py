@@ -6,30 +6,26 @@ import asyncio
 import json
 import re
 import subprocess
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from apiclient import where
+from house import House
 from operating import until
 from receiver import Receiver
-from support import TRADEPOST, Relay
+from support import TRADEPOST
 
-from relay.demo.outside import OutsideServer
 from relay.web.problem import PROBLEMS
 
 PAGE = Path(__file__).parent.parent.parent / "docs/api.md"
 
 
-async def test_the_back_ends_story(start_relay: Callable[..., Awaitable[Relay]], outside: OutsideServer) -> None:
-    relay = await start_relay(listen={"http": "127.0.0.1:0"},
-                              outbound={"route": f"smtp://127.0.0.1:{outside.port}", "retry": ["1s"]})
-    receiver = Receiver()
+async def test_the_back_ends_story(house: House) -> None:
+    relay, receiver = house.relay, Receiver()
     blocks = re.findall(r"```sh\n(.*?)```(?:\n```json\n(.*?)```)?", PAGE.read_text(), re.DOTALL)
     assert len(blocks) >= 4
     mark = "\n----\n"
     script = "set -eu\n" + "".join(f"{command}printf '{mark}'\n" for command, _ in blocks)
-    environment = relay.environment() | {"API": f"http://{where(relay)}", "TRADEPOST_CONFIG": str(relay.file),
+    environment = relay.environment() | {"API": f"http://{house.where}", "TRADEPOST_CONFIG": str(relay.file),
                                          "HOOK": f"http://127.0.0.1:{receiver.port}/"}
     environment["PATH"] = f"{TRADEPOST.parent}:{environment['PATH']}"
     done = await asyncio.to_thread(subprocess.run, ["bash", "-c", script], capture_output=True, text=True, timeout=60,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import schemathesis
-from apiclient import AN_ORDER, EVERY_SCOPE, Client, new_key, where
+from house import World
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
@@ -19,29 +18,25 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
     unsupported_method,
 )
-from support import Relay
 
-EXAMPLES = 25
+EXAMPLES = 3
+"""For each operation three times; `./dev soak page` makes more."""
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_headers_conformance,
           response_schema_conformance, unsupported_method, ignored_auth]
 """All but those that take the schema for the whole of the rules: an address or an order number may be as the document
 says and still be none, and that is 422."""
 
 
-async def test_requests_made_from_the_document(start_relay: Callable[..., Awaitable[Relay]]) -> None:
-    relay = await start_relay(listen={"http": "127.0.0.1:0"}, api={"burst": 1_000_000, "requests_per_minute": 1_000_000})
-    key = new_key(relay, scopes=EVERY_SCOPE)
-    call = Client(relay, key)
-    assert call("POST", "/orders", AN_ORDER).status == 201
-    sent = call("POST", "/messages", {"order": AN_ORDER["order"], "subject": "Hola", "text": "Hola"})
-    known = {"/orders/{order}": {"order": AN_ORDER["order"]}, "/messages/{id}": {"id": sent.json["id"]},
-             "/parties/": {"side": "seller", "id": "S1"}}
-    failures = await asyncio.to_thread(campaign, f"http://{where(relay)}/api/v1/openapi.json", key, known)
+async def test_requests_made_from_the_document(met: World) -> None:
+    sent = met.shop("POST", "/messages", met.text)
+    known = {"/orders/{order}": {"order": met.order}, "/messages/{id}": {"id": sent.json["id"]},
+             "/parties/": {"side": "seller", "id": met.seller_id}}
+    assert met.shop.key
+    failures = await asyncio.to_thread(campaign, f"http://{met.house.where}/api/v1/openapi.json", met.shop.key, known)
     assert not failures, "\n\n".join(failures)
-    assert relay.process
-    assert relay.process.poll() is None
-    assert '"crashed"' not in relay.log.read_text()
-    assert '"unhandled"' not in relay.log.read_text()
+    assert met.relay.process
+    assert met.relay.process.poll() is None
+    met.house.assert_sound()
 
 
 def campaign(url: str, key: str, known: dict[str, dict[str, str]]) -> list[str]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from house import House, World
 from operating import until
-from pysqlite3 import dbapi2 as sqlite
 from receiver import Receiver
 from standardwebhooks import Webhook, WebhookVerificationError
-from support import BUYER, SELLER, Relay, message
 
-from relay.demo.outside import OutsideServer
 from relay.errors import UsageError
 from relay.ledger.opened import open_ledger
 from relay.ledger.webhooks import RETRY_S, Webhooks, check_url
@@ -25,36 +24,34 @@ def receiver() -> Iterator[Receiver]:
     server.stop()
 
 
-@pytest.fixture
-async def relay(start_relay: Callable[..., Awaitable[Relay]], outside: OutsideServer) -> Relay:
-    return await start_relay(outbound={"route": f"smtp://127.0.0.1:{outside.port}", "retry": ["1s"]})
-
-
-def hook(relay: Relay, receiver: Receiver, *types: str) -> str:
+def hook(house: House, receiver: Receiver, *types: str) -> str:
     words = [word for one in types for word in ("--type", one)]
-    return relay.run("webhook", "add", f"http://127.0.0.1:{receiver.port}/hook", *words).strip()
+    return house.relay.run("webhook", "add", f"http://127.0.0.1:{receiver.port}/hook", *words).strip()
 
 
-def now(relay: Relay) -> None:
+def waiting(house: House, receiver: Receiver) -> dict[str, Any] | None:
+    """How the receiver's hook stands; None when it is no more."""
+    return next((one for one in Webhooks(house.opened).all() if one["host"] == f"127.0.0.1:{receiver.port}"), None)
+
+
+def now(house: House) -> None:
     """What waits for another try is due."""
-    with sqlite.connect(relay.folder / "var/ledger.db", timeout=10) as db:
-        db.execute("UPDATE webhook_call SET next_attempt_at = 0 WHERE next_attempt_at IS NOT NULL")
+    with house.opened.transaction() as connection:
+        connection.execute("UPDATE webhook_call SET next_attempt_at = 0 WHERE next_attempt_at IS NOT NULL")
 
 
-async def test_what_happens_to_messages_is_told(relay: Relay, receiver: Receiver, outside: OutsideServer) -> None:
-    order = relay.order()
-    to_buyer, to_seller = order["buyer"]["alias"], order["seller"]["alias"]
-    await relay.send(SELLER, to_buyer, message(SELLER, to_buyer, "Antes"))
-    await relay.settle("delivered")
-    secret = hook(relay, receiver)
-    await relay.send(BUYER, to_seller, message(BUYER, to_seller, "Pregunta"))
+async def test_what_happens_to_messages_is_told(met: World, receiver: Receiver) -> None:
+    await met.to_the_buyer("Antes")
+    await met.settle("delivered")
+    secret = hook(met.house, receiver)
+    await met.to_the_seller()
     await until(lambda: len(receiver.calls) >= 2)
-    outside.answers[BUYER] = "550 5.1.1 No such user"
-    await relay.send(SELLER, to_buyer, message(SELLER, to_buyer, "Respuesta"))
+    met.house.outside.answers[met.buyer] = "550 5.1.1 No such user"
+    await met.to_the_buyer("Respuesta")
     await until(lambda: len(receiver.calls) >= 4)
-    relay.run("block", "add", "--scope", "buyer", "--party", "B1", "--kind", "counterpart", "--value", "S1")
-    await relay.send(SELLER, to_buyer, message(SELLER, to_buyer, "Otra"))
-    relay.run("block", "add", "--scope", "buyer", "--party", "B1", "--kind", "unsolicited")
+    for block in ({"kind": "counterpart", "value": met.seller_id}, {"kind": "unsolicited"}):
+        met.shop("POST", "/blocks", block | {"scope": "buyer", "party": met.buyer_id})
+    await met.to_the_buyer("Otra")
     await until(lambda: len(receiver.calls) >= 6)
     kinds = sorted((one["type"], one["data"].get("direction")) for one in receiver.told)
     assert kinds == [("buyer.opted-out", None), ("message.delivered", "to-seller"), ("message.failed", "to-buyer"),
@@ -66,42 +63,38 @@ async def test_what_happens_to_messages_is_told(relay: Relay, receiver: Receiver
         assert not [word for word in (b"Pregunta", b"Respuesta", b"Ana") if word in body]
     with pytest.raises(WebhookVerificationError):
         Webhook(secret).verify(receiver.calls[0][1] + b" ", receiver.calls[0][0])
-    assert secret not in relay.log.read_text()
+    assert secret not in met.relay.log.read_text()
 
 
-async def test_a_receiver_that_fails_is_told_again(relay: Relay, receiver: Receiver) -> None:
-    alias = relay.order()["buyer"]["alias"]
-    hook(relay, receiver, "message.received")
+async def test_a_receiver_that_fails_is_told_again(house: House, met: World, receiver: Receiver) -> None:
+    hook(house, receiver, "message.received")
     receiver.answers = [500, 302]
-    await relay.send(SELLER, alias, message(SELLER, alias))
-    for count in (1, 2, 3):
+    await met.to_the_buyer()
+    for count, status in enumerate((500, 302, None), 1):
         await until(lambda count=count: len(receiver.calls) >= count)
-        await until(lambda: not relay.json("webhook", "list")[0]["waiting"]
-                    or relay.json("webhook", "list")[0]["last_status"] in (500, 302))
-        now(relay)
-    await until(lambda: relay.json("webhook", "list")[0]["waiting"] == 0)
+        await until(lambda status=status: (waiting(house, receiver) or {})["last_status"] == status)
+        now(house)
+    assert (waiting(house, receiver) or {})["waiting"] == 0
     assert len({headers["webhook-id"] for headers, _ in receiver.calls}) == 1
     assert len({body for _, body in receiver.calls}) == 1
 
 
-async def test_nothing_is_lost_while_nobody_runs(relay: Relay, receiver: Receiver) -> None:
-    alias = relay.order()["buyer"]["alias"]
-    hook(relay, receiver, "message.delivered")
+async def test_nothing_is_lost_while_nobody_runs(house: House, met: World, receiver: Receiver) -> None:
+    hook(house, receiver, "message.received")
     receiver.answers = [503]
-    await relay.send(SELLER, alias, message(SELLER, alias))
-    await until(lambda: len(receiver.calls) == 1)
-    await relay.stop()
-    now(relay)
-    await relay.start()
+    await met.to_the_buyer()
+    await until(lambda: (waiting(house, receiver) or {})["last_status"] == 503)
+    await house.relay.stop()
+    now(house)
+    await house.start()
     await until(lambda: len(receiver.calls) == 2)
 
 
-async def test_gone_means_gone(relay: Relay, receiver: Receiver) -> None:
-    alias = relay.order()["buyer"]["alias"]
-    hook(relay, receiver, "message.received")
+async def test_gone_means_gone(house: House, met: World, receiver: Receiver) -> None:
+    hook(house, receiver, "message.received")
     receiver.answers = [410]
-    await relay.send(SELLER, alias, message(SELLER, alias))
-    await until(lambda: relay.json("webhook", "list") == [])
+    await met.to_the_buyer()
+    await until(lambda: waiting(house, receiver) is None)
 
 
 def test_it_is_given_up_after_three_days(tmp_path: Path) -> None:
