@@ -11,7 +11,7 @@ from typing import Any
 from operating import logged
 from support import Relay
 
-EVERY_SCOPE = ("orders", "messages", "templates", "parties", "blocks", "moderate", "erase")
+EVERY_SCOPE = ("orders", "messages", "templates", "parties", "blocks", "moderate", "erase", "webhooks")
 SELLER_SCOPES = EVERY_SCOPE[:5]
 
 

@@ -27,6 +27,16 @@ def webhook_add(url: str, types: tuple[str, ...], as_json: bool) -> None:
     click.echo(json.dumps({"id": str(number), "secret": secret}) if as_json else secret)
 
 
+@webhook.command("rotate")
+@click.argument("webhook_id", metavar="ID", type=click.IntRange(1))
+@json_option
+def webhook_rotate(webhook_id: int, as_json: bool) -> None:
+    """Make a new secret and show it, once. For a day calls are signed with the old one, too."""
+    with opened_ledger() as (opened, _):
+        secret = Webhooks(opened).rotate(webhook_id)
+    click.echo(json.dumps({"id": str(webhook_id), "secret": secret}) if as_json else secret)
+
+
 @webhook.command("list")
 @json_option
 def webhook_list(as_json: bool) -> None:

@@ -21,7 +21,7 @@ from relay.errors import Conflict, NotFound, UsageError
 from relay.ledger.opened import SQL, Opened
 from relay.ledger.registry import Registry, iso
 
-SCOPES = ("orders", "messages", "templates", "parties", "blocks", "moderate", "erase")
+SCOPES = ("orders", "messages", "templates", "parties", "blocks", "moderate", "erase", "webhooks")
 """What a key may be for. Reading and changing are not told apart: who mints aliases may see them."""
 SELLER_SCOPES = ("orders", "messages", "templates", "parties", "blocks")
 """What a key that is bound to one seller may be for; the others concern everybody."""

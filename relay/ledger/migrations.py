@@ -171,9 +171,10 @@ def m0005_api(db: Database) -> None:
 def m0006_webhooks(db: Database) -> None:
     """Who is told of what happens, how far each has been told, and what waits to be told."""
     db.execute("CREATE TABLE webhook (id INTEGER PRIMARY KEY, url_sealed BLOB NOT NULL, secret_sealed BLOB NOT NULL, "
-               "types TEXT NOT NULL, event_id INTEGER NOT NULL, created_at REAL NOT NULL, removed_at REAL) STRICT")
+               "types TEXT NOT NULL, event_id INTEGER NOT NULL, created_at REAL NOT NULL, removed_at REAL, "
+               "old_secret_sealed BLOB, old_secret_until REAL) STRICT")
     db.execute("CREATE TABLE webhook_call (id INTEGER PRIMARY KEY, webhook_id INTEGER NOT NULL REFERENCES webhook(id), "
                "public_id TEXT NOT NULL UNIQUE, body TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, "
                "next_attempt_at REAL, status INTEGER) STRICT")
-    db.execute("CREATE INDEX webhook_call_due ON webhook_call (next_attempt_at) WHERE next_attempt_at IS NOT NULL")
-    db.execute("CREATE INDEX webhook_call_open ON webhook_call (webhook_id) WHERE next_attempt_at IS NOT NULL")
+    db.execute("CREATE INDEX webhook_call_due ON webhook_call (webhook_id, next_attempt_at) "
+               "WHERE next_attempt_at IS NOT NULL")

@@ -287,7 +287,8 @@ UPDATE idempotency SET status = ?, answer_sealed = ? WHERE api_key_id = ? AND ke
 DELETE FROM idempotency WHERE begun_at < ?;
 
 -- name: webhooks
-SELECT id, url_sealed, secret_sealed, types, event_id, created_at FROM webhook WHERE removed_at IS NULL ORDER BY id;
+SELECT id, url_sealed, secret_sealed, old_secret_sealed, old_secret_until, types, event_id, created_at
+FROM webhook WHERE removed_at IS NULL ORDER BY id;
 
 -- name: events_after
 -- What happened since, with what a webhook tells of it.
@@ -305,9 +306,8 @@ UPDATE webhook SET event_id = max(event_id, ?) WHERE id = ?;
 INSERT INTO webhook_call (webhook_id, public_id, body, next_attempt_at) VALUES (?, ?, ?, ?);
 
 -- name: webhook_calls_due
-SELECT c.id, c.webhook_id, c.public_id, c.body, c.attempts, w.url_sealed, w.secret_sealed
-FROM webhook_call c JOIN webhook w ON w.id = c.webhook_id
-WHERE c.next_attempt_at <= ? AND w.removed_at IS NULL ORDER BY c.next_attempt_at LIMIT ?;
+SELECT id, public_id, body, attempts FROM webhook_call
+WHERE webhook_id = ? AND next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ?;
 
 -- name: webhook_called
 UPDATE webhook_call SET attempts = attempts + 1, status = ?, next_attempt_at = ? WHERE id = ?;

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aliasing.token import encode
-from relay.errors import NotFound, UsageError
+from relay.errors import Conflict, NotFound, UsageError
 from relay.keys import seal, unseal
 from relay.ledger.opened import SQL, Opened
 from relay.ledger.registry import iso
@@ -26,6 +26,9 @@ from relay.records import State
 TYPES = ("message.received", "message.delivered", "message.failed", "message.refused", "message.reported",
          "buyer.opted-out")
 BATCH = 500
+MAX_WEBHOOKS = 50
+BOTH_S = 24 * 3600.0
+"""How long after a rotation the old secret signs as well."""
 RETRY_S = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """Pauses after each failed call; after the last one it is given up."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -42,7 +45,8 @@ class Call:
     body: str
     attempts: int
     url: str = field(repr=False)
-    secret: str = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
+    """Each signs: after a rotation the old one for a while, too."""
 
 
 class Webhooks:
@@ -57,22 +61,44 @@ class Webhooks:
         check_url(url)
         if set(types) - set(TYPES):
             raise UsageError(f"a webhook is told of some of: {', '.join(TYPES)}")
-        secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+        secret = _new_secret()
         with self._opened.transaction() as connection:
+            if len(self._opened.query("webhooks")) >= MAX_WEBHOOKS:
+                raise Conflict(f"there are {MAX_WEBHOOKS} webhooks; remove one first")
             last = connection.execute("SELECT ifnull(max(id), 0) FROM event").fetchone()[0]
             number = connection.execute(
                 "INSERT INTO webhook (url_sealed, secret_sealed, types, event_id, created_at) VALUES (?, ?, ?, ?, ?)",
                 (seal(self._own, url.encode(), _URL), seal(self._own, secret.encode(), _SECRET),
                  json.dumps(sorted(types or TYPES)), last, time.time())).lastrowid
+            self._note("webhook-add", number)
         return int(number), secret
+
+    def rotate(self, number: int) -> str:
+        """A new secret, to be shown once; for BOTH_S calls are signed with the old one as well. Raises NotFound."""
+        secret, until = _new_secret(), time.time() + BOTH_S
+        sealed = seal(self._own, secret.encode(), _SECRET)
+        with self._opened.transaction() as connection:
+            found = connection.execute(
+                "UPDATE webhook SET old_secret_sealed = secret_sealed, old_secret_until = ?, secret_sealed = ? "
+                "WHERE id = ? AND removed_at IS NULL", (until, sealed, number))
+            _there(found.rowcount, number)
+            self._note("webhook-rotate", number)
+        return secret
 
     def remove(self, number: int) -> None:
         """What waits to be told is told no more. Raises NotFound."""
         with self._opened.transaction() as connection:
-            if not connection.execute("UPDATE webhook SET removed_at = ? WHERE id = ? AND removed_at IS NULL",
-                                      (time.time(), number)).rowcount:
-                raise NotFound(f"there is no webhook {number}", "list them with: tradepost webhook list")
+            _there(connection.execute("UPDATE webhook SET removed_at = ? WHERE id = ? AND removed_at IS NULL",
+                                      (time.time(), number)).rowcount, number)
             connection.execute(SQL["webhook_calls_ended"], (number,))
+            self._note("webhook-remove", number)
+
+    def one(self, number: int) -> dict[str, Any]:
+        """In the form of all(). Raises NotFound."""
+        found = next((one for one in self.all() if one["id"] == str(number)), None)
+        _there(found is not None, number)
+        assert found is not None
+        return found
 
     def all(self) -> Iterator[dict[str, Any]]:
         """Without the secrets; the URL by its host, for its path may hold a secret too."""
@@ -102,10 +128,17 @@ class Webhooks:
         return more
 
     def due(self, now: float, limit: int) -> list[Call]:
-        return [Call(row["id"], row["webhook_id"], row["public_id"], row["body"], row["attempts"],
-                     unseal(self._own, row["url_sealed"], _URL).decode(),
-                     unseal(self._own, row["secret_sealed"], _SECRET).decode())
-                for row in self._opened.query("webhook_calls_due", now, limit)]
+        """At most `limit` of each webhook: one that is down does not take the others' turns."""
+        found = []
+        for hook in self._opened.query("webhooks"):
+            sealed = [hook["secret_sealed"]]
+            if hook["old_secret_sealed"] is not None and hook["old_secret_until"] > now:
+                sealed.append(hook["old_secret_sealed"])
+            known = tuple(unseal(self._own, one, _SECRET).decode() for one in sealed)
+            url = unseal(self._own, hook["url_sealed"], _URL).decode()
+            found += [Call(row["id"], hook["id"], row["public_id"], row["body"], row["attempts"], url, known)
+                      for row in self._opened.query("webhook_calls_due", hook["id"], now, limit)]
+        return found
 
     def record(self, results: Sequence[tuple[Call, int]], now: float) -> None:
         """How calls ended: the HTTP status, 0 where there was none."""
@@ -119,6 +152,19 @@ class Webhooks:
                 else:
                     pause = RETRY_S[call.attempts] if call.attempts < len(RETRY_S) else None
                     connection.execute(SQL["webhook_called"], (status, now + pause if pause else None, call.number))
+
+    def _note(self, name: str, number: int) -> None:
+        self._opened.connection.execute(SQL["insert_event"], (
+            time.time(), None, None, None, "operator", name, str(number), None))
+
+
+def _new_secret() -> str:
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def _there(found: object, number: int) -> None:
+    if not found:
+        raise NotFound(f"there is no webhook {number}", "list them with: tradepost webhook list")
 
 
 def check_url(url: str) -> None:

@@ -14,16 +14,17 @@ from relay.errors import NotFound
 from relay.ledger.desk import Desk
 from relay.public import Public
 from relay.receive.service import Service
-from relay.web import messages, orders, parties, sending, templates
+from relay.web import messages, orders, parties, sending, templates, webhooks
 from relay.web.access import Access
 from relay.web.guard import Guard
 from relay.web.problem import MEDIA_TYPE, PROBLEMS, TYPES, ProblemDetails, install
 from relay.web.public import public_routes
 
 PREFIX = "/api/v1"
-_ROUTERS = (orders.router, messages.router, sending.router, parties.router, templates.router)
+_ROUTERS = (orders.router, messages.router, sending.router, parties.router, templates.router,
+            webhooks.router)
 _TELEMETRY_OFF: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
-_ABOUT = """Orders, aliases, messages, blocks and templates of a marketplace's mail relay.
+_ABOUT = """Orders, aliases, messages, blocks, templates and webhooks of a marketplace's mail relay.
 
 Every answer that is not what was asked for is problem details (RFC 9457) with a stable `code`. Lists come in pages:
 give `next` of one page as `cursor` of the following request. Times are UTC."""

@@ -193,6 +193,26 @@ class MessageBody(Strict):
     in_reply_to: str | None = Field(None, description="The id of the message that it answers.")
 
 
+class WebhookBody(Strict):
+    url: Annotated[Line, Field(min_length=8, max_length=2000, examples=["https://tienda.example/hook"])]
+    types: Annotated[list[Literal["message.received", "message.delivered", "message.failed", "message.refused",
+                                  "message.reported", "buyer.opted-out"]], Field(max_length=20)] = []
+    """Everything, if empty."""
+
+
+class WebhookOut(BaseModel):
+    id: str
+    host: str = Field(description="The URL itself is not shown: its path may hold a secret.")
+    types: list[str]
+    waiting: int = Field(description="Calls that are still to be answered.")
+    last_status: int | None
+    created_at: datetime
+
+
+class WebhookSecretOut(WebhookOut):
+    secret: str = Field(description="What calls are signed with; it is shown this once.")
+
+
 class DecisionBody(Strict):
     decision: Literal["upheld", "dismissed"]
     reason: Annotated[Line, Field(min_length=1, max_length=500)]

@@ -24,7 +24,7 @@ HEAD_BYTES = 16 * 1024
 
 
 class _Connection(H11Protocol):
-    """Closed when there are too many and it is the longest idle, or when no request comes: uvicorn waits without end."""
+    """Closed when there are too many and it is the longest idle, or when no request comes: uvicorn would wait."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)

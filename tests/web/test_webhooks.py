@@ -90,6 +90,34 @@ async def test_nothing_is_lost_while_nobody_runs(house: House, met: World, recei
     await until(lambda: len(receiver.calls) == 2)
 
 
+async def test_a_key_makes_turns_and_ends_one(house: House, met: World, receiver: Receiver) -> None:
+    call, url = met.client("hooks", ("webhooks",)), f"http://127.0.0.1:{receiver.port}/hook?secret=1"
+    made = call("POST", "/webhooks", {"url": url, "types": ["message.received"]})
+    assert made.status == 201
+    there = f"/webhooks/{made.json['id']}"
+    turned = call("POST", f"{there}/rotate").json["secret"]
+    assert turned != made.json["secret"]
+    await met.to_the_buyer()
+    await until(lambda: receiver.calls)
+    headers, body = receiver.calls[0]
+    for secret in (turned, made.json["secret"]):
+        Webhook(secret).verify(body, headers)
+    with house.opened.transaction() as connection:
+        connection.execute("UPDATE webhook SET old_secret_until = 0")
+    await met.to_the_buyer("Otra")
+    await until(lambda: len(receiver.calls) == 2)
+    Webhook(turned).verify(receiver.calls[1][1], receiver.calls[1][0])
+    with pytest.raises(WebhookVerificationError):
+        Webhook(made.json["secret"]).verify(receiver.calls[1][1], receiver.calls[1][0])
+    listed = call("GET", "/webhooks")
+    assert made.json["id"] in [one["id"] for one in listed.json["items"]]
+    assert not [word for word in (b"hook?secret", b"whsec_", turned.encode()) if word in listed.body]
+    assert call("DELETE", there).status == 204
+    assert [call("DELETE", there).status, call("POST", f"{there}/rotate").status] == [404, 404]
+    for wrong in ({"url": "http://tienda.example/"}, {"url": url, "types": ["x"]}, {"url": "https://a b/"}):
+        assert call("POST", "/webhooks", wrong).status == 422
+
+
 async def test_gone_means_gone(house: House, met: World, receiver: Receiver) -> None:
     hook(house, receiver, "message.received")
     receiver.answers = [410]
