@@ -272,6 +272,12 @@ class ApiSection(_Section):
     burst: int = Field(default=60, ge=1)
 
 
+class RetentionSection(_Section):
+    messages: Annotated[Duration | None, UNSET] = timedelta(days=1095)
+    refused: Annotated[Duration | None, UNSET] = timedelta(days=90)
+    content: Annotated[Duration | None, UNSET] = timedelta(days=365)
+
+
 class LogSection(_Section):
     format: Literal["console", "json"] = "console"
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -293,6 +299,7 @@ class Config(BaseSettings):
     policy: PolicySection = PolicySection()
     limits: LimitsSection = LimitsSection()
     api: ApiSection = ApiSection()
+    retention: RetentionSection = RetentionSection()
     log: LogSection = LogSection()
 
     @classmethod

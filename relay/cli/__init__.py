@@ -14,7 +14,7 @@ from relay.cli.common import Group
 from relay.errors import ConfigError, LedgerBusy, StorageFailed, StorageFull, TradepostError
 
 GROUPS = ("daemon", "order", "address", "block", "messages", "preview", "queue", "key", "apikey", "template", "webhook",
-          "erase", "backup", "zone")
+          "erase", "purge", "backup", "zone")
 """The modules of this package that have commands."""
 
 

@@ -5,25 +5,21 @@ keys wrap) cannot be read by anybody once that key is gone. So the key is what h
 the ledger's pages, and the write-ahead log, which holds pages as they were, cut to nothing.
 
 What remains: the marketplace's ids and order numbers, times, sizes, states, rule names, the timeline without what
-remote servers said, and octets that nothing opens.
+remote servers said, octets that nothing opens; and, sealed, an address that the operator blocks for the whole relay.
 """
 
 from __future__ import annotations
 
-import contextlib
 import time
 from dataclasses import dataclass
 from typing import Any
 
-from relay.durable import sync_folder
-from relay.errors import LedgerBusy
+from relay.ledger.destroy import destroying, drop_files, make_sure
 from relay.ledger.opened import SQL, Opened
 from relay.ledger.registry import Registry
 
 _OWN = "(SELECT id FROM correspondence WHERE seller_id = :party OR buyer_id = :party)"
 _MESSAGES = f"(SELECT id FROM message WHERE correspondence_id IN {_OWN})"  # noqa: S608 - texts from above
-TRIES = 100
-TRY_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -53,12 +49,9 @@ class Erase:
         row = Registry(self._opened).find_party(party)
         name, number = f"{row['side']}:{row['external_id']}", row["id"]
         self._block(number)
-        self._db.execute("PRAGMA secure_delete = ON")  # what is freed is overwritten with zeros
-        try:
+        with destroying(self._opened):
             found = self._destroy(name, number)
-        finally:
-            self._db.execute("PRAGMA secure_delete = OFF")
-        self._cut_log()
+        make_sure(self._opened, [row["data_key"]] if row["data_key"] is not None else [])
         return found
 
     def _block(self, party: int) -> None:
@@ -80,6 +73,8 @@ class Erase:
             files = [row["file"] for row in connection.execute(
                 f"SELECT file FROM content WHERE message_id IN {_MESSAGES} AND file IS NOT NULL", values)]  # noqa: S608
             run("UPDATE party SET data_key = NULL, name_sealed = NULL WHERE id = :party")
+            run("UPDATE block SET value_sealed = NULL WHERE removed_at IS NOT NULL AND value IN "
+                "(SELECT lower(hex(hash)) FROM address WHERE party_id = :party)")
             addresses = run("DELETE FROM address WHERE party_id = :party")
             run(f"DELETE FROM content WHERE message_id IN {_MESSAGES}")  # noqa: S608
             messages = run("UPDATE message SET subject_sealed = NULL, reply_sealed = NULL, original_id_sealed = NULL, "  # noqa: S608
@@ -95,17 +90,5 @@ class Erase:
             run("DELETE FROM idempotency WHERE status IS NOT NULL")  # a day's answers, which may quote a subject
             connection.execute(SQL["insert_event"], (values["now"], None, None, party, "operator", "erase", "", None))
             connection.execute(SQL["registry_changed"])
-        for file in files:
-            with contextlib.suppress(FileNotFoundError):
-                (self._opened.spool / file).unlink()
-        if files:
-            sync_folder(self._opened.spool)
+        drop_files(self._opened, files)
         return Erased(name, messages, addresses)
-
-    def _cut_log(self) -> None:
-        for _ in range(TRIES):
-            busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            if not busy:
-                return
-            time.sleep(TRY_S)
-        raise LedgerBusy(f"{self._opened.path}: is erased, but the write-ahead log still holds old pages; ask again")

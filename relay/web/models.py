@@ -103,6 +103,12 @@ class ErasedOut(BaseModel):
     addresses: int
 
 
+class PurgedOut(BaseModel):
+    contents: int = Field(description="Of how many messages the content was destroyed.")
+    messages: int = Field(description="Of how many all that could be read was.")
+    more: bool = Field(description="There is more: ask again.")
+
+
 class BlockBody(Strict):
     scope: Literal["relay", "buyer", "seller"]
     kind: Literal["unsolicited", "counterpart", "address", "domain", "network"]

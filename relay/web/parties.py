@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 
 from policy.case import AddressState
 from relay.errors import NotFound
@@ -12,10 +13,11 @@ from relay.ledger.apikeys import ApiKey
 from relay.ledger.erase import Erase
 from relay.ledger.opened import Opened
 from relay.ledger.pages import Pages
+from relay.ledger.purge import Ages, Purge
 from relay.ledger.registry import MAX_ID_CHARS, Registry
 from relay.web.access import AtDesk, need_marketplace, scope
 from relay.web.idempotent import IdempotencyKey, IdempotentRoute
-from relay.web.models import AddressBody, BlockBody, BlockOut, ErasedOut, Page, PartyView, SideName
+from relay.web.models import AddressBody, BlockBody, BlockOut, ErasedOut, Page, PartyView, PurgedOut, SideName
 from relay.web.orders import Cursor, Limit
 from relay.web.problem import documented
 
@@ -23,6 +25,7 @@ router = APIRouter(route_class=IdempotentRoute, responses=documented())
 Parties = Annotated[ApiKey, Depends(scope("parties"))]
 Eraser = Annotated[ApiKey, Depends(scope("erase"))]
 Blocks = Annotated[ApiKey, Depends(scope("blocks"))]
+PURGE_AT_ONCE = 10_000
 PartyIdInPath = Annotated[str, Path(min_length=1, max_length=MAX_ID_CHARS)]
 
 
@@ -53,6 +56,16 @@ async def erase_party(side: SideName, id: PartyIdInPath, caller: Eraser, desk: A
     """Destroy what is kept of a party, for good: name, addresses, and the content of every message to or from it."""
     need_marketplace(caller)
     return (await desk.read(lambda opened: Erase(opened).erase(f"{side}:{id}"))).as_json()
+
+
+@router.post("/purge", response_model=PurgedOut, tags=["parties"])
+async def purge(request: Request, caller: Eraser, desk: AtDesk,
+                idempotency_key: IdempotencyKey = None) -> dict[str, Any]:
+    """Destroy what is over the ages of [retention], some ten thousand messages at a time."""
+    need_marketplace(caller)
+    kept = request.app.state.config().retention
+    ages = Ages(kept.messages, kept.refused, kept.content)
+    return (await desk.read(lambda opened: Purge(opened).run(ages, time.time(), PURGE_AT_ONCE))).as_json()
 
 
 @router.get("/blocks", response_model=Page[BlockOut], tags=["blocks"])

@@ -47,7 +47,7 @@ async def test_another_sellers_data_is_not_there(house: House, met: World) -> No
     table = tries(met, other, sent, shop("POST", "/blocks", block).json["id"])
     lists = {("GET", "/blocks"), ("GET", "/messages"), ("GET", "/orders"), ("GET", "/templates")}
     for_moderators = {("POST", "/messages/{id}/decision"), ("POST", "/parties/{side}/{id}/erase"),
-                      ("GET", "/webhooks"), ("POST", "/webhooks"), ("POST", "/webhooks/{id}/rotate"), ("DELETE", "/webhooks/{id}")}
+                      ("POST", "/purge"), ("GET", "/webhooks"), ("POST", "/webhooks"), ("POST", "/webhooks/{id}/rotate"), ("DELETE", "/webhooks/{id}")}
     document = shop("GET", "/openapi.json").json
     routes = {(method.upper(), path.removeprefix("/api/v1")) for path, item in document["paths"].items() for method in item}
     assert routes == {(method, path) for method, path, _, _ in table} | lists | for_moderators
@@ -64,6 +64,7 @@ async def test_another_sellers_data_is_not_there(house: House, met: World) -> No
         assert not [word for word in (met.seller_id, met.buyer_id, met.order, sent) if f'"{word}"' in found.body.decode()]
     assert stranger("POST", f"/parties/seller/{met.seller_id}/erase").status == 403
     assert stranger("POST", f"/messages/{sent}/decision", {"decision": "upheld", "reason": "x"}).status == 403
+    assert stranger("POST", "/purge").status == 403
     hook = {"url": "https://tienda2.example/"}
     for method, there in (("GET", ""), ("POST", ""), ("POST", "/1/rotate"), ("DELETE", "/1")):
         assert stranger(method, f"/webhooks{there}", hook if (method, there) == ("POST", "") else None).status == 403
