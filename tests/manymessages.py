@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import random
-import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from aliasing.correspondence import Side
-from relay.ledger.opened import Opened, signed
+from relay.ledger.opened import Opened
 from relay.ledger.vault import PartyVault, new_message
 from relay.records import new_id
 
-SELLERS, BUYERS_A_SELLER, BATCH = 500, 40, 20_000
+SELLERS, BATCH = 500, 20_000
 STATES = ["delivered"] * 88 + ["refused"] * 5 + ["failed"] * 3 + ["held"] * 1 + ["queued"] * 2 + ["auto"] * 1
 VERDICTS = json.dumps([[rule, "pass", ""] for rule in ("authentication", "authorised", "rate", "attachments")])
 
@@ -69,17 +68,17 @@ class ManyMessages:
 
     def _order(self) -> None:
         """Every twentieth pair has a new buyer; the others buy again."""
-        number, count = secrets.randbits(64), len(self._pairs)
+        count = len(self._pairs)
         seller = self._sellers[0 if count % 5 == 0 else self._random.randrange(SELLERS)]
         buyer = self._party(Side.BUYER, f"B{count}") if count % 20 == 0 or not self._pairs else self._pairs[-1][2]
         order = f"404-{count:07d}-{self._random.randrange(10**7):07d}"
         key = max(self.opened.keys.ring.secrets)
-        self.opened.connection.execute(
-            "INSERT INTO correspondence (id, seller_id, buyer_id, order_number, domain, ring_key, created_at) "
-            "VALUES (?, ?, ?, ?, 'relay.example', ?, ?)",
-            (signed(number), seller.number, buyer.number, order, key, self._first))
+        number = self.opened.connection.execute(
+            "INSERT INTO correspondence (seller_id, buyer_id, order_number, domain, ring_key, created_at) "
+            "VALUES (?, ?, ?, 'relay.example', ?, ?)",
+            (seller.number, buyer.number, order, key, self._first)).lastrowid
         self.orders.append(order)
-        self._pairs.append((signed(number), seller, buyer))
+        self._pairs.append((number, seller, buyer))
 
     def _messages(self, count: int) -> Iterator[tuple[Any, ...]]:
         for _ in range(count):
@@ -91,4 +90,4 @@ class ManyMessages:
             state = self._random.choice(STATES)
             yield (self.total, public_id, new_id(), number, seller.number, self._random.choice(["to-buyer", "to-seller"]),
                    state, "unsolicited" if state == "refused" else None, at, at - 2, wrapped,
-                   vault.seal("subject", f"Pedido {self.total}".encode()), at if self.total % 2000 == 0 else None)
+                   vault.seal("subject", f"Pedido {self.total}".encode()), at if self.total % 100 == 0 else None)

@@ -12,8 +12,9 @@ from relay.ledger.listing import COLUMNS, FILTERS, JOINS, Listing
 from relay.ledger.opened import Opened, signed
 from relay.ledger.registry import BLOCKS, Registry
 
-_NEEDS_REPLY = ("m.id IN (SELECT waiting_message_id FROM correspondence "
-                "WHERE seller_id = :seller AND waiting_message_id IS NOT NULL)")
+_WAITING = """FROM correspondence c JOIN message m ON m.id = c.waiting_message_id
+JOIN party s ON s.id = c.seller_id JOIN party b ON b.id = c.buyer_id"""
+"""For needs-reply: begun at the other end, or everything that waits would be looked through for each page."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +35,20 @@ class Pages(Listing):
     def message_page(self, *, order: str | None, chosen: str, seller: int | None, cursor: str | None,
                      limit: int) -> Paged:
         """Messages by the command line's filters. Raises NotFound for an unknown order, UsageError for a cursor."""
-        conditions, values = [FILTERS[chosen]], dict[str, object]({"limit": limit + 1, "seller": seller})
+        values: dict[str, object] = {"limit": limit + 1, "seller": seller}
+        tables, number, own, about = JOINS, "m.id", "m.seller_id", "m.correspondence_id"
+        conditions = [FILTERS[chosen]]
+        if chosen == "needs-reply":
+            tables, number, own, about = _WAITING, "c.waiting_message_id", "c.seller_id", "c.id"
+            conditions = [f"{number} IS NOT NULL"]
         if order is not None:
-            conditions.append("m.correspondence_id = :correspondence")
+            conditions.append(f"{about} = :correspondence")
             values["correspondence"] = self._registry.number_of(order)
         if seller is not None:
-            conditions.append("m.seller_id = :seller")
-            if chosen == "needs-reply":
-                conditions[0] = _NEEDS_REPLY
-        self._after("messages", cursor, conditions, values, "m.id")
-        rows = list(self._db.query(f"SELECT {COLUMNS} {JOINS} WHERE {' AND '.join(conditions)} "
-                                   "ORDER BY m.id DESC LIMIT :limit", values))
+            conditions.append(f"{own} = :seller")
+        self._after("messages", cursor, conditions, values, number)
+        rows = list(self._db.query(f"SELECT {COLUMNS} {tables} WHERE {' AND '.join(conditions)} "
+                                   f"ORDER BY {number} DESC LIMIT :limit", values))
         return Paged([self._message(row) for row in rows[:limit]], self._next("messages", rows, limit))
 
     def order_page(self, *, seller: int | None, buyer: int | None, cursor: str | None, limit: int) -> Paged:
