@@ -67,6 +67,8 @@ class Transaction:
     """Party.key of who gave a password."""
     each: bool = False
     """Each recipient gets a reply of its own (RFC 2033 4.2)."""
+    channel: str = "mail"
+    """"page" for a message that was composed here (relay/compose.py)."""
 
 
 @dataclass(frozen=True)
@@ -268,6 +270,7 @@ class Acceptor:
         entry = LedgerEntry(
             id=judged.id, trace=transaction.trace, correspondence=facts.correspondence, direction=facts.direction,
             state=judged.state, received_at=transaction.received_at, size=len(transaction.data),
+            channel=transaction.channel,
             subject=redactor_for(facts.correspondence).text(letter.subject), dated_at=letter.dated_at,
             attachments=len(attachments(message)) if message else 0, rule=judged.decision.rule, reply=reply,
             reply_text=texts.explain(reply, language) if reply else "",

@@ -293,6 +293,17 @@ class LimitsSection(_Section):
     dnsbl: list[Domain] = []
 
 
+class ApiSection(_Section):
+    requests_per_minute: int = Field(default=600, ge=1)
+    burst: int = Field(default=60, ge=1)
+
+
+class RetentionSection(_Section):
+    messages: Annotated[Duration | None, UNSET] = timedelta(days=1095)
+    refused: Annotated[Duration | None, UNSET] = timedelta(days=90)
+    content: Annotated[Duration | None, UNSET] = timedelta(days=365)
+
+
 class LogSection(_Section):
     format: Literal["console", "json"] = "console"
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -314,6 +325,8 @@ class Config(BaseSettings):
     zone: ZoneSection = ZoneSection()
     policy: PolicySection = PolicySection()
     limits: LimitsSection = LimitsSection()
+    api: ApiSection = ApiSection()
+    retention: RetentionSection = RetentionSection()
     log: LogSection = LogSection()
 
     @classmethod

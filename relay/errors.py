@@ -2,6 +2,8 @@
 
 TradepostError
 ├── UsageError        an unknown order, an invalid address: the command line's caller can mend it (exit 2)
+│   ├── NotFound      what was named does not exist
+│   └── Conflict      what was asked for contradicts what is there
 ├── ConfigError       the configuration is wrong; carries every problem at once (exit 2)
 ├── KeyRingFileError  the key ring is missing, unreadable or not ours (exit 2)
 │   └── WrongRing     a record does not open with this ring (a LedgerError as well)
@@ -23,6 +25,18 @@ class TradepostError(Exception):
 
 
 class UsageError(TradepostError):
+    """`hint` is the mend in the words of the command line; the API leaves it out."""
+
+    def __init__(self, problem: str, hint: str = "") -> None:
+        super().__init__(f"{problem}; {hint}" if hint else problem)
+        self.problem = problem
+
+
+class NotFound(UsageError):  # noqa: N818 - a state of the world, not a mistake
+    pass
+
+
+class Conflict(UsageError):  # noqa: N818
     pass
 
 

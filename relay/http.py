@@ -1,6 +1,6 @@
-"""A few pages for machines over plain HTTP/1.1, one request a connection: GET and HEAD, and POST of a small form.
+"""A few pages for machines over plain HTTP/1.1, one request a connection, GET and HEAD only.
 
-Small on purpose: no query is read, and no header but a form's Content-Length. What is not exactly a request for a page
+Small on purpose: no query and no header is read. What is not exactly a request for a page
 gets a refusal (RFC 9110 15.5), and what is slow, long or too many gets nothing.
 """
 
@@ -19,7 +19,6 @@ HEAD_BYTES = 8 * 1024
 HEAD_TIMEOUT_S = 5.0
 PAGE_TIMEOUT_S = 10.0
 MAX_CONNECTIONS = 16
-FORM_BYTES = 8 * 1024
 _HEAD = re.compile(rb"([A-Z]{1,10}) (?=[^ ?]{1,80}[ ?])((?:/\.?[A-Za-z0-9][A-Za-z0-9._-]*)+|/)"
                    rb"(?:\?[!-~]*)? HTTP/1\.[01]\r\n"
                    rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)*\r\n")
@@ -37,19 +36,16 @@ class Page:
 
 
 Pages = Mapping[str, Callable[[], Awaitable[Page]]]
-Forms = Mapping[str, Callable[[bytes], Page]]
-"""Path in lower case (of a form's path case does not count) -> the answer to what was posted."""
 
 
 class Endpoint:
-    """Serves `pages`, path -> what makes the page, and `forms`."""
+    """Serves `pages`, path -> what makes the page."""
 
-    def __init__(self, pages: Pages, forms: Forms | None = None) -> None:
+    def __init__(self, pages: Pages) -> None:
         self._pages = pages
         self._answering: dict[asyncio.StreamWriter, None] = {}
         self._unasked: dict[asyncio.StreamWriter, None] = {}
         """Connections that have not said what they want, the oldest first."""
-        self._forms = forms or {}
 
     async def listen(self, sock: socket.socket) -> asyncio.Server:
         """Start answering on a bound socket."""
@@ -87,41 +83,23 @@ class Endpoint:
                 raise ConnectionAbortedError  # another took its place at this very moment
             self._answering[writer] = self._unasked.pop(writer)
             async with asyncio.timeout(PAGE_TIMEOUT_S):
-                method, page = await self._answer(head, reader)
+                method, page = await self._answer(head)
         async with asyncio.timeout(HEAD_TIMEOUT_S):
             writer.write(_head_of(page) + (b"" if method == b"HEAD" else page.body))
             await writer.drain()
             if page.status is not HTTPStatus.OK:
                 await _read_away(reader, writer)
 
-    async def _answer(self, head: bytes, reader: asyncio.StreamReader) -> tuple[bytes, Page]:
+    async def _answer(self, head: bytes) -> tuple[bytes, Page]:
         match = _HEAD.fullmatch(head)
         if match is None:
             return b"GET", _refusal(HTTPStatus.BAD_REQUEST)
         method, path = match.group(1), match.group(2).decode("ascii")
-        if form := self._forms.get(path.lower()):
-            return method, await _posted(form, method, head, reader)
         if path not in self._pages:
             return method, _refusal(HTTPStatus.NOT_FOUND)
         if method not in (b"GET", b"HEAD"):
             return method, _refusal(HTTPStatus.METHOD_NOT_ALLOWED, "GET, HEAD")
         return method, await self._pages[path]()
-
-
-async def _posted(form: Callable[[bytes], Page], method: bytes, head: bytes, reader: asyncio.StreamReader) -> Page:
-    """The body is read only where its length is told, once, and small (RFC 9112 6.3)."""
-    if method != b"POST":
-        return _refusal(HTTPStatus.METHOD_NOT_ALLOWED, "POST")
-    lengths = set(re.findall(rb"(?im)^content-length:[ \t]*([^\r]*?)[ \t]*\r$", head))
-    if re.search(rb"(?im)^transfer-encoding:", head) or not lengths:
-        return _refusal(HTTPStatus.LENGTH_REQUIRED)
-    length = lengths.pop()
-    if lengths or not re.fullmatch(rb"[0-9]{1,9}", length):
-        return _refusal(HTTPStatus.BAD_REQUEST)
-    if int(length) > FORM_BYTES:
-        return _refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-    async with asyncio.timeout(HEAD_TIMEOUT_S):
-        return form(await reader.readexactly(int(length)))
 
 
 async def _read_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -158,6 +158,16 @@ def key_ring_failed(problem: str) -> None:
     log.get().error("key-ring-failed", problem=problem)
 
 
+def http_request(method: str, route: str, status: int, after_s: float, caller: str) -> None:
+    """The access log: `route` is its form, `caller` the name of an API key; no address of anybody, no path."""
+    log.get().info("http", method=method, route=route, status=status, after_s=round(after_s, 4), caller=caller)
+
+
+def webhook_called(call: str, webhook: int, attempt: int, status: int) -> None:
+    """`status` is HTTP's, 0 where there was no answer."""
+    log.get().info("webhook-called", call=call, webhook=webhook, attempt=attempt, status=status)
+
+
 def reloaded(changed: Sequence[str], need_restart: Sequence[str]) -> None:
     """The configuration in force is the file's, but for the keys that only a restart changes. Names, no values."""
     metrics.RELOADS.labels("done").inc()

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
@@ -25,15 +25,16 @@ from relay.dns import DnsResolver
 from relay.errors import ConfigError, KeyRingFileError, TradepostError
 from relay.examiner import Examiner
 from relay.health import Health
+from relay.hooks import Hooks
 from relay.http import Endpoint
 from relay.ledger.clock import Steady, boot_time
+from relay.ledger.desk import Desk
 from relay.ledger.opened import open_ledger, release_leases, sweep_spool
 from relay.ledger.ring import ensure_dkim
 from relay.ledger.sqlite import SqliteLedger
 from relay.outbound import Outbound, notices_of, strict_context
 from relay.peers import Lines, Peer, answer
 from relay.processes import no_core_dumps, only_one, supervise
-from relay.public import Public
 from relay.queue.runner import Runner
 from relay.receive.limits import Guard
 from relay.receive.lmtp import LmtpSession
@@ -44,7 +45,9 @@ from relay.receive.session import ReceivingSession
 from relay.receive.submission import SubmissionSession
 from relay.systemd import Notifier, address_of, inherited, share, watchdog_s
 from relay.vitals import STUCK_S, Vitals
-from relay.zone.plan import plan_of
+
+if TYPE_CHECKING:
+    from relay.web.service import Web
 
 STOP_S = 8.0
 """How long what is under way may take once told to stop; systemd and operators count on ten seconds in all."""
@@ -194,6 +197,9 @@ class Daemon:
         self._service = self._make_service()
         half = self._seat.watchdog_s / 2 if self._seat.watchdog_s else STUCK_S
         self._vitals = Vitals(self._ledger, self._runner, self._service, min(half, STUCK_S))
+        # what people and back ends ask for is the first process's
+        self._desk = Desk(config.ledger_path, self._ledger.keys) if self._seat.worker == 0 else None
+        self._web = self._make_web()
         self._handle_signals(stop)
         gc.freeze()  # what start-up made lives for ever: the collector need not look at it again
         gc.set_threshold(20_000, 20, 20)  # a message makes some thousand objects, and nearly all die by themselves
@@ -202,19 +208,25 @@ class Daemon:
                 queue = tasks.create_task(self._runner.run(stop))
                 tasks.create_task(self._service.sweep(stop))
                 servers = await self._listen()
+                web = tasks.create_task(self._web.run()) if self._web else None
                 helpers = [tasks.create_task(helper) for helper in await self._helpers(stop)]
                 asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
                 await stop.wait()
                 self._notifier.stopping()
                 for server in servers:
                     server.close()
+                if self._web:
+                    self._web.stop()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(STOP_S):
                         await self._service.stop()
                         await asyncio.wait_for(asyncio.shield(queue), STOP_S)
-                for task in (queue, *helpers):
+                        await asyncio.wait([web] if web else [queue])
+                for task in (queue, *helpers, *([web] if web else [])):
                     task.cancel()
         finally:
+            if self._desk:
+                self._desk.close()
             self._examiner.close()
             self._outbound.close()
             self._ledger.close()
@@ -264,6 +276,14 @@ class Daemon:
             maillog.listening(name, str(address_of(sock)))
         return doors
 
+    def _make_web(self) -> Web | None:
+        """listen.http is the first process's: the limits count there."""
+        if self._desk is None or not self._seat.http:
+            return None
+        from relay.web.service import Web  # only here: it costs a third of a second and 30 MB
+
+        return Web(self._config, self._desk, self._service, self._seat.http)
+
     async def _helpers(self, stop: asyncio.Event) -> list[Any]:
         """The first process speaks for all, once all listen; the others answer it."""
         if self._seat.worker:
@@ -273,12 +293,10 @@ class Daemon:
         for sock in self._seat.metrics:
             self._endpoints.append(await Endpoint(self._health.pages).listen(sock))
             maillog.listening("metrics", str(address_of(sock)))
-        self._public = Public(plan_of(self._config))
         for sock in self._seat.http:
-            self._endpoints.append(await Endpoint(self._public.pages, self._public.forms).listen(sock))
             maillog.listening("http", str(address_of(sock)))
         self._warn()
-        return [self._watch(stop, self._health)]
+        return [self._watch(stop, self._health), *([Hooks(self._desk).run(stop)] if self._desk else [])]
 
     def _warn(self) -> None:
         if keys := self._config.observes(self._listeners, fronted=self._fronted):
@@ -356,9 +374,10 @@ class Daemon:
             proxies=tuple(config.listen.proxy_from), peers=tuple(config.lmtp.peers),
             forwarders=tuple(config.listen.xforward_from))
         self._service.acceptor.reconfigure(settings, notices, resolver, config.relay.language)
+        if self._web:
+            self._web.reconfigure(config)
         if self._seat.worker == 0:
             self._health.certificate = config.certificate[0]
-            self._public.plan = plan_of(config)
             self._warn()
         maillog.reloaded(changed, need_restart)
 

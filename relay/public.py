@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from relay.clients import Server, autoconfig, autodiscover
-from relay.http import Forms, Page, Pages
 from relay.zone.plan import SUBMISSION, SUBMISSIONS, Plan
 
-_XML = "application/xml; charset=utf-8"
+AUTOCONFIG = ("/.well-known/autoconfig/mail/config-v1.1.xml", "/mail/config-v1.1.xml")
+_XML = "application/xml"
+
+
+@dataclass(frozen=True)
+class Page:
+    """`body` in the media type `kind`."""
+
+    body: bytes
+    kind: str = "text/plain"
 
 
 class Public:
@@ -18,22 +27,15 @@ class Public:
         self.plan = plan
 
     @property
-    def pages(self) -> Pages:
-        return {"/.well-known/mta-sts.txt": self.policy,
-                "/.well-known/autoconfig/mail/config-v1.1.xml": self.autoconfig,
-                "/mail/config-v1.1.xml": self.autoconfig}
+    def pages(self) -> Mapping[str, Callable[[], Page]]:
+        policy = {"/.well-known/mta-sts.txt": self.policy}
+        return policy | dict.fromkeys(AUTOCONFIG, self.autoconfig) if self._servers() else policy
 
-    @property
-    def forms(self) -> Forms:
-        return {"/autodiscover/autodiscover.xml": self.autodiscover}
-
-    async def policy(self) -> Page:
+    def policy(self) -> Page:
         """RFC 8461 3.2."""
         return Page(self.plan.policy.encode())
 
-    async def autoconfig(self) -> Page:
-        if not self._servers():
-            return Page(b"no server for mail clients\n", HTTPStatus.NOT_FOUND)
+    def autoconfig(self) -> Page:
         return Page(autoconfig(self.plan.hostname, self.plan.domains, self._servers()), kind=_XML)
 
     def autodiscover(self, posted: bytes) -> Page:

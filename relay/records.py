@@ -77,6 +77,8 @@ class LedgerEntry:
     size: int
     """Octets as received."""
     subject: str
+    channel: str = "mail"
+    """"mail", or "page" for what was written on the page or by API."""
     dated_at: datetime | None = None
     attachments: int = 0
     rule: str | None = None

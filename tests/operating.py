@@ -30,7 +30,7 @@ async def until(wanted: Wait, timeout_s: float = 15.0) -> Any:
 
 
 def logged(relay: Relay, event: str) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in relay.log.read_text().splitlines()]
+    lines = [json.loads(line) for line in relay.log.read_text().splitlines() if line.startswith("{")]
     return [line for line in lines if line["event"] == event]
 
 

@@ -16,7 +16,8 @@ MODULES = {
     "serve": "daemon", "check": "daemon", "demo": "daemon", "order": "order", "correspondence": "order",
     "address": "address", "block": "block", "messages": "messages", "message": "messages", "tail": "messages",
     "preview": "preview", "queue": "queue", "key": "key", "backup": "backup", "dns": "zone", "doctor": "zone",
-    "login": "login", "tls": "tls",
+    "login": "login", "tls": "tls", "apikey": "apikey", "template": "template", "webhook": "webhook",
+    "erase": "erase", "purge": "purge",
 }
 """Command -> the module here that has it, under the same name."""
 

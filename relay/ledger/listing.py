@@ -12,7 +12,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from aliasing.correspondence import Side
-from relay.errors import KeyRingFileError, UsageError
+from relay.errors import KeyRingFileError, NotFound
 from relay.ledger.opened import SQL, Opened
 from relay.ledger.registry import iso
 from relay.ledger.vault import MessageVault, open_message
@@ -20,18 +20,19 @@ from relay.ledger.vault import MessageVault, open_message
 FILTERS = {
     "all": "1",
     "needs-reply": "m.id IN (SELECT waiting_message_id FROM correspondence WHERE waiting_message_id IS NOT NULL)",
-    "sent": "m.direction = 'to-buyer' AND m.state IN ('queued', 'deferred', 'delivered')",
+    "sent": "m.direction = 'to-buyer' AND +m.state IN ('queued', 'deferred', 'delivered')",
     "refused": "m.state = 'refused'",
     "held": "m.state = 'held'",
     "failed": "m.state = 'failed'",
     "reported": "m.reported_at IS NOT NULL",
 }
-"""Name -> condition. The command line's default is all, the page's is needs-reply."""
+"""Name -> condition; the + keeps SQLite from sorting nearly all there is by three states. The command line's default is
+all, the page's is needs-reply."""
 
-_COLUMNS = """m.*, c.order_number, c.waiting_message_id, s.external_id AS seller, b.external_id AS buyer,
+COLUMNS = """m.*, c.order_number, c.waiting_message_id, s.external_id AS seller, b.external_id AS buyer,
 s.id AS seller_number, s.data_key AS seller_key, s.ring_key AS seller_ring_key,
 b.id AS buyer_number, b.data_key AS buyer_key, b.ring_key AS buyer_ring_key"""
-_JOINS = """FROM message m JOIN correspondence c ON c.id = m.correspondence_id
+JOINS = """FROM message m JOIN correspondence c ON c.id = m.correspondence_id
 JOIN party s ON s.id = c.seller_id JOIN party b ON b.id = c.buyer_id"""
 
 _PAGE = 1000
@@ -52,18 +53,18 @@ class Listing:
         if order is not None:
             found = list(self._db.query("SELECT id FROM correspondence WHERE order_number = ?", (order,)))
             if not found:
-                raise UsageError(f"there is no order {order}; list them with: tradepost order list")
+                raise NotFound(f"there is no order {order}", "list them with: tradepost order list")
             conditions.append("m.correspondence_id = ?")
             values.append(found[0]["id"])
-        sql = f"SELECT {_COLUMNS} {_JOINS} WHERE {' AND '.join(conditions)} ORDER BY m.id DESC LIMIT ?"
+        sql = f"SELECT {COLUMNS} {JOINS} WHERE {' AND '.join(conditions)} ORDER BY m.id DESC LIMIT ?"
         for row in self._db.query(sql, (*values, limit)):
             yield self._message(row)
 
     def timeline(self, public_id: str) -> dict[str, Any]:
         """One message with every verdict, attempt, reply and DSN in order."""
-        rows = list(self._db.query(f"SELECT {_COLUMNS} {_JOINS} WHERE m.public_id = ?", (public_id,)))
+        rows = list(self._db.query(f"SELECT {COLUMNS} {JOINS} WHERE m.public_id = ?", (public_id,)))
         if not rows:
-            raise UsageError(f"there is no message {public_id}; list them with: tradepost messages")
+            raise NotFound(f"there is no message {public_id}", "list them with: tradepost messages")
         vault = self._vault(rows[0])
         events = []
         for event in self._db.query("SELECT * FROM event WHERE message_id = ? ORDER BY id", (rows[0]["id"],)):
@@ -80,16 +81,18 @@ class Listing:
                            "remote": remote})
         return self._message(rows[0]) | {"events": events}
 
-    def content(self, public_id: str) -> bytes:
+    def content(self, public_id: str, by: str | None = "") -> bytes:
         """What is kept of a message: as it went on, or as it came where it was stopped at the door. That somebody
-        looked is recorded first. Raises UsageError where nothing is kept."""
-        rows = list(self._db.query(f"SELECT {_COLUMNS}, k.body_sealed, k.file {_JOINS} "
+        looked, and by what key, is recorded first; None is a party who reads its own. Raises NotFound where nothing is
+        kept."""
+        rows = list(self._db.query(f"SELECT {COLUMNS}, k.body_sealed, k.file {JOINS} "
                                    "JOIN content k ON k.message_id = m.id WHERE m.public_id = ?", (public_id,)))
         vault = self._vault(rows[0]) if rows else None
         if vault is None:
-            raise UsageError(f"nothing is kept of a message {public_id}; list them with: tradepost messages")
-        self._opened.connection.execute(SQL["insert_event"], (
-            time.time(), rows[0]["id"], None, None, "operator", "content-shown", "", None))
+            raise NotFound(f"nothing is kept of a message {public_id}", "list them with: tradepost messages")
+        if by is not None:
+            self._opened.connection.execute(SQL["insert_event"], (
+                time.time(), rows[0]["id"], None, None, "operator", "content-shown", by, None))
         file = rows[0]["file"]
         return vault.unseal("content", (self._opened.spool / file).read_bytes() if file else rows[0]["body_sealed"])
 
@@ -126,7 +129,7 @@ class Listing:
 
     def _vault(self, row: dict[str, Any]) -> MessageVault | None:
         """None once a party was erased: the message's key went with it."""
-        if row["seller_key"] is None or row["buyer_key"] is None:
+        if row["seller_key"] is None or row["buyer_key"] is None or row["key_sealed"] is None:
             return None
         vaults = {side: self._opened.vault.party(row[f"{side}_number"], row[f"{side}_ring_key"], row[f"{side}_key"])
                   for side in Side}

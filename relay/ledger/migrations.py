@@ -159,3 +159,39 @@ def m0004_logins(db: Database) -> None:
     db.table("asked_address").create_index(["party_id", "asked_at"])
     db.table("asked_address").create_index(["message"], unique=True)
     db.execute("ALTER TABLE address ADD COLUMN is_group INTEGER NOT NULL DEFAULT 0")
+
+
+@migrations()
+def m0005_api(db: Database) -> None:
+    """API keys, answers kept for Idempotency-Key, templates; and a seller's own messages without a look at all."""
+    db.execute("CREATE TABLE api_key (id INTEGER PRIMARY KEY, name TEXT NOT NULL, hash BLOB NOT NULL UNIQUE, "
+               "scopes TEXT NOT NULL, seller_id INTEGER REFERENCES party(id), created_at REAL NOT NULL, "
+               "removed_at REAL) STRICT")
+    db.execute("CREATE UNIQUE INDEX api_key_name ON api_key (name) WHERE removed_at IS NULL")
+    db.execute("CREATE TABLE idempotency (api_key_id INTEGER NOT NULL REFERENCES api_key(id), key_hash BLOB NOT NULL, "
+               "request_hash BLOB NOT NULL, begun_at REAL NOT NULL, status INTEGER, answer_sealed BLOB, "
+               "PRIMARY KEY (api_key_id, key_hash)) STRICT, WITHOUT ROWID")
+    db.execute("CREATE INDEX idempotency_age ON idempotency (begun_at)")
+    db.execute("CREATE TABLE template (id INTEGER PRIMARY KEY, seller_id INTEGER REFERENCES party(id), "
+               "name TEXT NOT NULL, subject TEXT NOT NULL, text TEXT NOT NULL, updated_at REAL NOT NULL) STRICT")
+    db.execute("CREATE UNIQUE INDEX template_name ON template (ifnull(seller_id, 0), name)")
+    db.execute("ALTER TABLE message ADD COLUMN seller_id INTEGER")
+    db.execute("UPDATE message SET seller_id = (SELECT seller_id FROM correspondence c WHERE c.id = correspondence_id)")
+    db.execute("CREATE INDEX message_seller ON message (seller_id, id)")
+    db.execute("CREATE INDEX message_seller_state ON message (seller_id, state, id)")
+    db.execute("CREATE INDEX message_seller_reported ON message (seller_id, id) WHERE reported_at IS NOT NULL")
+    db.execute("CREATE INDEX correspondence_seller_waiting ON correspondence (seller_id, waiting_message_id) "
+               "WHERE waiting_message_id IS NOT NULL")
+
+
+@migrations()
+def m0006_webhooks(db: Database) -> None:
+    """Who is told of what happens, how far each has been told, and what waits to be told."""
+    db.execute("CREATE TABLE webhook (id INTEGER PRIMARY KEY, url_sealed BLOB NOT NULL, secret_sealed BLOB NOT NULL, "
+               "types TEXT NOT NULL, event_id INTEGER NOT NULL, created_at REAL NOT NULL, removed_at REAL, "
+               "old_secret_sealed BLOB, old_secret_until REAL) STRICT")
+    db.execute("CREATE TABLE webhook_call (id INTEGER PRIMARY KEY, webhook_id INTEGER NOT NULL REFERENCES webhook(id), "
+               "public_id TEXT NOT NULL UNIQUE, body TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, "
+               "next_attempt_at REAL, status INTEGER) STRICT")
+    db.execute("CREATE INDEX webhook_call_due ON webhook_call (webhook_id, next_attempt_at) "
+               "WHERE next_attempt_at IS NOT NULL")

@@ -146,7 +146,7 @@ class Operate:
 
     def _transaction(self, work: Any) -> tuple[Any, float]:
         """Like the daemon's own commits: in turn, so that neither has to poll for SQLite's lock."""
-        with _turn(self._opened.path):
+        with turn(self._opened.path):
             since = time.monotonic()
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -161,7 +161,8 @@ class Operate:
 
 
 @contextlib.contextmanager
-def _turn(ledger: Path) -> Iterator[None]:
+def turn(ledger: Path) -> Iterator[None]:
+    """Wait for this process's turn to write, which flock hands over at once; SQLite's own lock is polled."""
     fd = os.open(ledger.with_suffix(".turn"), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)

@@ -76,8 +76,9 @@ UPDATE revision SET value = value + 1 WHERE name = 'registry';
 -- name: insert_message
 INSERT INTO message (public_id, trace, correspondence_id, direction, channel, state, rule, status, received_at,
                      dated_at, size, attachments, solicited, critical, outgoing_id, key_sealed, subject_sealed,
-                     reply_sealed, original_id_sealed, digest)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+                     reply_sealed, original_id_sealed, digest, seller_id)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+        (SELECT seller_id FROM correspondence WHERE id = ?));
 
 -- name: insert_content
 INSERT INTO content (message_id, body_sealed, file, size) VALUES (?, ?, ?, ?);
@@ -297,3 +298,52 @@ ON CONFLICT (party_id, hash) DO NOTHING;
 -- name: asked_state
 SELECT a.state FROM asked_address q JOIN address a ON a.party_id = q.party_id AND a.hash = q.hash
 WHERE q.message = :message AND q.party_id = :party;
+
+-- name: api_key
+SELECT k.id, k.name, k.scopes, k.seller_id, p.external_id AS seller
+FROM api_key k LEFT JOIN party p ON p.id = k.seller_id WHERE k.hash = ? AND k.removed_at IS NULL;
+
+-- name: answer_kept
+SELECT request_hash, begun_at, status, answer_sealed FROM idempotency
+WHERE api_key_id = ? AND key_hash = ? AND begun_at >= ?;
+
+-- name: answer_begun
+INSERT OR REPLACE INTO idempotency (api_key_id, key_hash, request_hash, begun_at) VALUES (?, ?, ?, ?);
+
+-- name: answer_done
+UPDATE idempotency SET status = ?, answer_sealed = ? WHERE api_key_id = ? AND key_hash = ?;
+
+-- name: answers_forgotten
+DELETE FROM idempotency WHERE begun_at < ?;
+
+-- name: webhooks
+SELECT id, url_sealed, secret_sealed, old_secret_sealed, old_secret_until, types, event_id, created_at
+FROM webhook WHERE removed_at IS NULL ORDER BY id;
+
+-- name: events_after
+-- What happened since, with what a webhook tells of it.
+SELECT e.id, e.at, e.kind, e.name, e.detail, d.kind AS delivery, m.public_id, m.state, m.rule, m.direction, m.channel,
+       c.order_number, s.external_id AS seller, b.external_id AS buyer, p.side, p.external_id AS party
+FROM event e LEFT JOIN message m ON m.id = e.message_id LEFT JOIN correspondence c ON c.id = m.correspondence_id
+LEFT JOIN party s ON s.id = c.seller_id LEFT JOIN party b ON b.id = c.buyer_id
+LEFT JOIN delivery d ON d.id = e.delivery_id LEFT JOIN party p ON p.id = e.party_id
+WHERE e.id > ? ORDER BY e.id LIMIT ?;
+
+-- name: webhook_told
+UPDATE webhook SET event_id = max(event_id, ?) WHERE id = ?;
+
+-- name: webhook_call
+INSERT INTO webhook_call (webhook_id, public_id, body, next_attempt_at) VALUES (?, ?, ?, ?);
+
+-- name: webhook_calls_due
+SELECT id, public_id, body, attempts FROM webhook_call
+WHERE webhook_id = ? AND next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ?;
+
+-- name: webhook_called
+UPDATE webhook_call SET attempts = attempts + 1, status = ?, next_attempt_at = ? WHERE id = ?;
+
+-- name: webhook_call_done
+DELETE FROM webhook_call WHERE id = ?;
+
+-- name: webhook_calls_ended
+UPDATE webhook_call SET next_attempt_at = NULL WHERE webhook_id = ? AND next_attempt_at IS NOT NULL;

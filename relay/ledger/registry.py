@@ -22,11 +22,14 @@ from aliasing.address import Address, AddressError
 from aliasing.correspondence import Side
 from aliasing.token import Role
 from policy.case import AddressState
-from relay.errors import UsageError
+from relay.errors import Conflict, NotFound, UsageError
 from relay.ledger.opened import SQL, Opened, unsigned
 
 MAX_ID_CHARS = 128
 MAX_NAME_CHARS = 100
+BLOCKS = ("SELECT k.*, p.side, p.external_id, o.external_id AS counterpart FROM block k "
+          "LEFT JOIN party p ON p.id = k.party_id LEFT JOIN party o ON o.id = k.counterpart_id "
+          "WHERE k.removed_at IS NULL")
 BLOCK_KINDS = ("unsolicited", "counterpart", "address", "domain", "network")
 
 
@@ -84,23 +87,23 @@ class Registry:
         """
         with self._transaction():
             number = self._correspondence(order, domain, seller, buyer)
-        return self._order_row(number)
+        return self.row(number)
 
     def order(self, order: str) -> OrderRow:
-        return self._order_row(self._order_number(order))
+        return self.row(self.number_of(order))
 
     def orders(self) -> Iterator[OrderRow]:
         for row in list(self._opened.connection.execute("SELECT id FROM correspondence ORDER BY id DESC")):
-            yield self._order_row(row["id"])
+            yield self.row(row["id"])
 
     def close_order(self, order: str) -> OrderRow:
-        number = self._order_number(order)
+        number = self.number_of(order)
         with self._transaction():
             row = self._table("correspondence").get(number)
             if row["closed_at"] is None:
                 self._table("correspondence").update(number, {"closed_at": time.time()})
                 self._event("close", order)
-        return self._order_row(number)
+        return self.row(number)
 
     def _correspondence(self, order: str | None, domain: str, seller: NewParty, buyer: NewParty) -> int:
         sellers, buyers = self._party(seller), self._party(buyer)
@@ -114,7 +117,7 @@ class Registry:
                                     (order,)))
         if known:
             if (known[0]["seller_id"], known[0]["buyer_id"]) != (sellers, buyers):
-                raise UsageError(f"order {order} exists between other parties; see: tradepost order show {order}")
+                raise Conflict(f"order {order} exists between other parties", f"see: tradepost order show {order}")
             return int(known[0]["id"])
         enquiry = list(self._db.query("SELECT id FROM correspondence WHERE seller_id = ? AND buyer_id = ? "
                                       "AND order_number IS NULL", (sellers, buyers)))
@@ -134,13 +137,13 @@ class Registry:
             "ring_key": self._opened.keys.ring.newest, "created_at": time.time()}).last_pk
         return int(str(number))
 
-    def _order_number(self, order: str) -> int:
+    def number_of(self, order: str) -> int:
         found = list(self._db.query("SELECT id FROM correspondence WHERE order_number = ?", (order,)))
         if not found:
-            raise UsageError(f"there is no order {order}; list them with: tradepost order list")
+            raise NotFound(f"there is no order {order}", "list them with: tradepost order list")
         return int(found[0]["id"])
 
-    def _order_row(self, number: int) -> OrderRow:
+    def row(self, number: int) -> OrderRow:
         row = next(iter(self._db.query(
             "SELECT c.*, s.external_id AS seller, b.external_id AS buyer FROM correspondence c "
             "JOIN party s ON s.id = c.seller_id JOIN party b ON b.id = c.buyer_id WHERE c.id = ?", (number,))))
@@ -160,12 +163,14 @@ class Registry:
 
     def _known_party(self, party: NewParty, row: dict[str, Any]) -> int:
         number = int(row["id"])
+        if row["data_key"] is None:
+            raise Conflict(f"{party.side} {party.id} was erased")
         if party.address is not None:
             registered = next(iter(self._db.query(
                 "SELECT hash FROM address WHERE party_id = ? AND registered = 1", (number,))), None)
             if registered is None or registered["hash"] != self._opened.vault.hash(parse_address(party.address)):
-                raise UsageError(f"{party.side} {party.id} is registered with another address; to let a second one "
-                                 f"write too: tradepost address authorise {party.side}:{party.id} ADDRESS")
+                raise Conflict(f"{party.side} {party.id} is registered with another address", "to let a second one "
+                               f"write too: tradepost address authorise {party.side}:{party.id} ADDRESS")
         changes: dict[str, Any] = {}
         if party.language is not None and party.language != row["language"]:
             changes["language"] = party.language
@@ -179,7 +184,8 @@ class Registry:
 
     def _new_party(self, party: NewParty) -> int:
         if party.address is None:
-            raise UsageError(f"{party.side} {party.id} is new; give its address with --{party.side}-address")
+            raise UsageError(f"{party.side} {party.id} is new and needs an address",
+                             f"give it with --{party.side}-address")
         address = parse_address(party.address)
         number = int(str(self._table("party").insert({
             "side": party.side, "external_id": party.id, "language": party.language or "en",
@@ -201,10 +207,29 @@ class Registry:
         found = list(self._db.query("SELECT * FROM party WHERE external_id = ? AND (? = '' OR side = ?)",
                                     (id_, side, side)))
         if not found:
-            raise UsageError(f"there is no party {text}; parties come into being with: tradepost order add")
+            raise NotFound(f"there is no party {text}", "parties come into being with: tradepost order add")
         if len(found) > 1:
             raise UsageError(f"{text} is both a seller and a buyer; write seller:{text} or buyer:{text}")
         return found[0]
+
+    def _living(self, text: str) -> dict[str, Any]:
+        """find_party(), for what needs its key: raises Conflict once it was erased."""
+        row = self.find_party(text)
+        if row["data_key"] is None:
+            raise Conflict(f"{text} was erased")
+        return row
+
+    def party(self, text: str) -> dict[str, Any]:
+        """A party as the API shows it: name None once erased."""
+        row = self.find_party(text)
+        name = None
+        if row["data_key"] is not None:
+            vault = self._opened.vault.party(row["id"], row["ring_key"], row["data_key"])
+            name = vault.unseal("name", row["name_sealed"])
+        return {"side": row["side"], "id": row["external_id"], "name": name, "language": row["language"],
+                "created_at": iso(row["created_at"]),
+                "addresses": [{"state": one["state"], "registered": bool(one["registered"])}
+                              for one in self._address_rows(row)]}
 
     def addresses(self, text: str) -> list[dict[str, Any]]:
         """The party's addresses by state only; reveal() shows them."""
@@ -215,7 +240,7 @@ class Registry:
 
     def reveal(self, text: str) -> list[dict[str, Any]]:
         """The party's real addresses; that they were looked at is recorded before they are shown."""
-        party = self.find_party(text)
+        party = self._living(text)
         vault = self._opened.vault.party(party["id"], party["ring_key"], party["data_key"])
         with self._transaction():
             self._event("reveal", "", party["id"])
@@ -226,21 +251,21 @@ class Registry:
 
     def set_address(self, text: str, address_text: str, state: AddressState, *, group: bool | None = None) -> None:
         """Authorise, block or remove one of a party's addresses; `group` marks it as several people's, or not."""
-        party = self.find_party(text)
+        party = self._living(text)
         address = parse_address(address_text)
         digest = self._opened.vault.hash(address)
         known = next((row for row in self._address_rows(party) if row["hash"] == digest), None)
         with self._transaction():
             if known is None:
                 if state is AddressState.REMOVED:
-                    raise UsageError(f"{text} has no such address; list them with: tradepost address list {text}")
+                    raise NotFound(f"{text} has no such address", f"list them with: tradepost address list {text}")
                 vault = self._opened.vault.party(party["id"], party["ring_key"], party["data_key"])
                 self._table("address").insert({
                     "party_id": party["id"], "hash": digest, "state": state, "registered": 0,
                     "is_group": int(bool(group)), "address_sealed": vault.seal("address", str(address))})
             else:
                 if known["registered"] and state is AddressState.REMOVED:
-                    raise UsageError(f"that is the address {text} is registered with; block it instead")
+                    raise Conflict(f"that is the address {text} is registered with; block it instead")
                 mark = {} if group is None else {"is_group": int(group)}
                 self._table("address").update(known["id"], {"state": state} | mark)
             self._event(f"address-{state}", "", party["id"])
@@ -268,20 +293,30 @@ class Registry:
         with self._transaction():
             known = self._find_block(row)
             if known is None:
-                raise UsageError("there is no such block; list them with: tradepost block list")
+                raise NotFound("there is no such block", "list them with: tradepost block list")
             self._table("block").update(known, {"removed_at": time.time()})
             self._event("block-remove", f"{scope} {kind}", row["party_id"])
 
+    def lift_block(self, number: int) -> None:
+        """End a block by its id. Raises NotFound."""
+        with self._transaction():
+            found = list(self._db.query("SELECT * FROM block WHERE id = ? AND removed_at IS NULL", (number,)))
+            if not found:
+                raise NotFound("there is no such block")
+            self._table("block").update(number, {"removed_at": time.time()})
+            self._event("block-remove", f"{found[0]['scope']} {found[0]['kind']}", found[0]["party_id"])
+
     def blocks(self) -> Iterator[dict[str, Any]]:
-        for row in self._db.query(
-                "SELECT k.*, p.side, p.external_id, o.external_id AS counterpart FROM block k "
-                "LEFT JOIN party p ON p.id = k.party_id LEFT JOIN party o ON o.id = k.counterpart_id "
-                "WHERE k.removed_at IS NULL ORDER BY k.id"):
-            sealed = row["value_sealed"]
-            value = self._opened.vault.unseal_blocked(sealed) if sealed else row["value"]
-            yield {"id": str(row["id"]), "scope": row["scope"], "kind": row["kind"],
-                   "party": row["external_id"], "value": row["counterpart"] or value,
-                   "reason": row["reason"], "created_at": iso(row["created_at"])}
+        for row in self._db.query(f"{BLOCKS} ORDER BY k.id"):
+            yield self.block(row)
+
+    def block(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A row of BLOCKS, in the form of `block list --json`."""
+        sealed = row["value_sealed"]
+        value = self._opened.vault.unseal_blocked(sealed) if sealed else row["value"]
+        return {"id": str(row["id"]), "scope": row["scope"], "kind": row["kind"],
+                "party": row["external_id"], "value": row["counterpart"] or value,
+                "reason": row["reason"], "created_at": iso(row["created_at"])}
 
     def _block_row(self, scope: str, party: str | None, kind: str, value: str | None) -> dict[str, Any]:
         empty: dict[str, Any] = {"scope": scope, "kind": kind, "party_id": None, "counterpart_id": None, "value": None}
@@ -289,19 +324,19 @@ class Registry:
             if kind not in ("address", "domain", "network"):
                 raise UsageError(f"the relay blocks an address, a domain or a network; {kind} is a party's choice")
             if value is None:
-                raise UsageError(f"say which {kind} with --value")
+                raise UsageError(f"say which {kind}", "with --value")
             if kind == "address":
                 address, vault = parse_address(value), self._opened.vault
                 return empty | {"value": vault.hash(address).hex(), "value_sealed": vault.seal_blocked(address)}
             return empty | {"value": _block_value(kind, value)}
         if kind not in (("unsolicited", "counterpart") if scope == "buyer" else ("counterpart",)):
-            raise UsageError(f"a {scope} cannot block by {kind}; use --scope relay for address, domain and network")
+            raise UsageError(f"a {scope} cannot block by {kind}", "use --scope relay for address, domain and network")
         if party is None:
-            raise UsageError(f"say which {scope} with --party")
+            raise UsageError(f"say which {scope}", "with --party")
         row = empty | {"party_id": self.find_party(f"{scope}:{party.removeprefix(scope + ':')}")["id"]}
         if value is None:
             if kind == "counterpart":
-                raise UsageError(f"say whom {party} blocks with --value PARTY")
+                raise UsageError(f"say whom {party} blocks", "with --value PARTY")
             return row
         other = Side(scope).other
         return row | {"counterpart_id": self.find_party(f"{other}:{value.removeprefix(other + ':')}")["id"]}

@@ -396,13 +396,14 @@ class SqliteLedger:
         digest = self._digest(connection, entry) if entry.identity and entry.state in _FORWARDED else None
         status = entry.reply.status.name if entry.reply else None
         number: int = connection.execute(SQL["insert_message"], (
-            entry.id, entry.trace, signed(entry.correspondence.number), entry.direction, "mail", entry.state,
+            entry.id, entry.trace, signed(entry.correspondence.number), entry.direction, entry.channel, entry.state,
             entry.rule, status, entry.received_at.timestamp(),
             entry.dated_at.timestamp() if entry.dated_at else None, entry.size, entry.attachments,
             entry.solicited, entry.critical, entry.outgoing_id.decode() if entry.outgoing_id else None, wrapped,
             vault.seal("subject", entry.subject.encode("utf-8", "replace")),
             vault.seal("reply", entry.reply_text.encode()) if entry.reply_text else None,
-            vault.seal("original_id", entry.original_id) if entry.original_id else None, digest)).lastrowid
+            vault.seal("original_id", entry.original_id) if entry.original_id else None, digest,
+            signed(entry.correspondence.number))).lastrowid
         if entry.content is not None:
             blob = None if file else vault.seal("content", entry.content)
             connection.execute(SQL["insert_content"], (number, blob, file, len(entry.content)))

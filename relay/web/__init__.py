@@ -1,0 +1,1 @@
+"""The API (docs/api.md), on the daemon's own loop."""

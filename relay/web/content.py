@@ -1,0 +1,57 @@
+"""A kept message as its reader sees it: text, cleaned HTML, files. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from aliasing.message import Message, Part
+from policy.left_out import left_out
+from policy.rules.attachments import attachments
+
+SHOWN = ("image/png", "image/jpeg", "image/gif", "application/pdf")
+"""Types that a browser may be told; anything else is octets to be saved."""
+
+
+@dataclass(frozen=True)
+class File:
+    """One attachment."""
+
+    name: str | None
+    type: str
+    data: bytes
+
+
+def rendered(raw: bytes) -> dict[str, Any]:
+    """The fields of ContentOut. Raises MessageError for evidence that cannot be read as a message."""
+    message = Message.parse(raw)
+    files = [{"number": number, "name": part.file_name, "type": part.content_type,
+              "size": len(message.decoded(part))} for number, part in enumerate(attachments(message), 1)]
+    return {"text": _text(message, "text/plain"), "html": _text(message, "text/html"), "attachments": files}
+
+
+def attachment(raw: bytes, number: int) -> File | None:
+    """The attachment with that number, counted from 1."""
+    message = Message.parse(raw)
+    found = attachments(message)
+    if not 1 <= number <= len(found):
+        return None
+    part = found[number - 1]
+    return File(part.file_name, part.content_type if part.content_type in SHOWN else "application/octet-stream",
+                message.decoded(part))
+
+
+def disposition(name: str | None) -> str:
+    """Content-Disposition that saves, under an ASCII name and the real one (RFC 6266 4, RFC 8187)."""
+    plain = re.sub(r"[^A-Za-z0-9._ -]", "_", name or "attachment")[:100]
+    encoded = "".join(char if re.fullmatch(r"[A-Za-z0-9._-]", char) else
+                      "".join(f"%{octet:02X}" for octet in char.encode("utf-8", "replace"))
+                      for char in (name or "attachment")[:200])
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}"
+
+
+def _text(message: Message, kind: str) -> str | None:
+    spare = [*left_out(message), *attachments(message)]
+    parts: list[Part] = [part for part in message.root.leaves() if part.content_type == kind and part not in spare]
+    return "\n".join(message.text(part) for part in parts) if parts else None
