@@ -138,7 +138,7 @@ async def test_a_message_that_would_leak_stays_with_its_evidence(relay: Relay, o
     assert [ruling["verdict"] for ruling in rulings] == ["pass"] * (len(rulings) - 1) + ["refuse"]
     await relay.send("x@stranger.example", alias, message("x@stranger.example", alias))
     later = relay.json("message", "show", relay.messages()[0]["id"])[0]["events"][0]["detail"]
-    assert [ruling["verdict"] for ruling in later] == ["pass"] * 3 + ["refuse"] + ["not run"] * (len(rulings) - 5)
+    assert [ruling["verdict"] for ruling in later] == ["pass"] * 4 + ["refuse"] + ["not run"] * (len(rulings) - 6)
     assert not outside.arrived
 
 
