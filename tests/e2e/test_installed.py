@@ -14,6 +14,8 @@ COMMANDS = {
     "daemon": "check", "order": "order show " + ORDER, "address": "address list S1", "block": "block list",
     "messages": "messages", "preview": f"preview mail --mail-from {SELLER} --rcpt-to", "queue": "queue list",
     "key": "key list", "backup": "backup copy.tar", "zone": "dns",
+    "login": "login list", "tls": "tls report", "apikey": "apikey list", "template": "template list", "webhook": "webhook list",
+    "erase": "erase --help", "purge": "purge --help",
 }
 """One of each module. What is forked for the other tests has imported them all, in another order."""
 
