@@ -108,7 +108,7 @@ def serve(config: Config, load: Callable[[], Config] | None = None) -> int:
     All that can fail for the administrator to mend happens here, before any process is forked: ports, ledger,
     key ring, certificate. `load` reads the configuration anew at SIGHUP.
     """
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # one that comes early waits until it can be followed
     no_core_dumps()
     log.configure(config.log.format, config.log.level)
     shared = _sockets(config)
@@ -211,6 +211,7 @@ class Daemon:
                 web = tasks.create_task(self._web.run()) if self._web else None
                 helpers = [tasks.create_task(helper) for helper in await self._helpers(stop)]
                 asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
                 await stop.wait()
                 self._notifier.stopping()
                 for server in servers:

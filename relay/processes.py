@@ -54,6 +54,7 @@ def supervise(works: Sequence[Callable[[], int]], let_go: Callable[[], None]) ->
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     signal.signal(signal.SIGHUP, tell)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     status = 0
     while workers:
         pid, ended = os.wait()

@@ -7,6 +7,7 @@ import signal
 import smtplib
 import ssl
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from operating import children, logged, reload, series, until, watched
@@ -44,6 +45,18 @@ async def test_a_session_lives_through_a_reload_and_goes_by_the_new_settings(sta
         assert client.rcpt(alias)[0] == 452
         assert client.data(message(SELLER, alias))[0] == 250
     await outside.wait_for(1, BUYER)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_reload_while_it_starts_is_not_lost(tmp_path: Path, workers: int) -> None:
+    relay = Relay(tmp_path, {"relay": {"workers": workers}})
+    with relay.log.open("ab") as log:
+        daemon = relay.popen("serve", stdout=log, stderr=log)
+    await until((tmp_path / "var" / "ledger.lock").exists)
+    daemon.send_signal(signal.SIGHUP)
+    await until(lambda: len(logged(relay, "reloaded")) == workers)
+    daemon.terminate()
+    assert await asyncio.to_thread(daemon.wait, 20) == 0
 
 
 async def test_a_new_certificate_is_shown_without_a_restart(start_relay: Start) -> None:
