@@ -231,8 +231,12 @@ def updated_pdf() -> bytes:
 
 
 def flate_bomb(megabytes: int) -> bytes:
+    """So many MiB of zeros (RFC 1950). A full flush forgets what was before it: each MiB packs to the same octets."""
     packer = zlib.compressobj(9)
-    return b"".join([*(packer.compress(bytes(1 << 20)) for _ in range(megabytes)), packer.flush()])
+    head = packer.compress(b"") + packer.flush(zlib.Z_FULL_FLUSH)
+    megabyte = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    end = b"\x03\0" + struct.pack(">HH", (megabytes << 20) % 65521, 1)  # an empty last block, and Adler-32 of zeros
+    return head + megabyte * megabytes + end
 
 
 def pdf_bomb(where: str) -> bytes:

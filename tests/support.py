@@ -139,14 +139,14 @@ class Relay:
     async def listening(self, start: int) -> None:
         """Wait until the log, from octet `start` on, says where the daemon listens."""
         assert self.process
-        for _ in range(600):
+        for _ in range(3000):
             for line in self.log.read_bytes()[start:].splitlines():
                 if b'"listening"' in line:
                     self.port = int(json.loads(line)["where"].rpartition(":")[2])
                     return
             if self.process.poll() is not None:
                 raise AssertionError(f"the daemon ended at its start:\n{self.log.read_text()}")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.01)
         raise AssertionError(f"the daemon does not listen:\n{self.log.read_text()}")
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
