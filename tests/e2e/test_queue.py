@@ -23,12 +23,20 @@ class Hanging:
 
     def __init__(self) -> None:
         self.connections = 0
+        self._writers: list[asyncio.StreamWriter] = []
 
-    async def start(self, host: str, port: int) -> asyncio.Server:
-        return await asyncio.start_server(self._connected, host, port)
+    async def start(self, host: str, port: int) -> None:
+        self._server = await asyncio.start_server(self._connected, host, port)
+
+    def close(self) -> None:
+        """Hang up as well: a daemon that stops would wait eight seconds for an answer."""
+        self._server.close()
+        for writer in self._writers:
+            writer.close()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self._writers.append(writer)
         with suppress(OSError):
             await reader.read()
         writer.close()
@@ -51,14 +59,14 @@ async def two_destinations(start_relay: Start, nameserver: NameServer, outside: 
 async def test_a_destination_that_hangs_delays_no_other(
         start_relay: Start, nameserver: NameServer, outside: OutsideServer) -> None:
     hanging = Hanging()
-    server = await hanging.start("127.0.0.3", outside.port)
+    await hanging.start("127.0.0.3", outside.port)
     relay, slow, well = await two_destinations(start_relay, nameserver, outside)
     for number in range(30):
         assert (await relay.send(SELLER, slow, message(SELLER, slow, f"lento {number}")))[0] == 250
     await relay.send(SELLER, well, message(SELLER, well))
     await outside.wait_for(1, OTHER)
     assert hanging.connections <= 2
-    server.close()
+    hanging.close()
 
 
 async def test_a_destination_that_is_down_is_tried_once_for_all(
