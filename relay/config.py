@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     BaseModel,
@@ -304,6 +305,33 @@ class RetentionSection(_Section):
     content: Annotated[Duration | None, UNSET] = timedelta(days=365)
 
 
+class PageSection(_Section):
+    """The messages page, on listen.http like the API."""
+
+    base_url: str = ""
+    session_idle: Duration = timedelta(hours=12)
+    session_lifetime: Duration = timedelta(days=7)
+    time_zone: str = "UTC"
+
+    @field_validator("base_url")
+    @classmethod
+    def _origin(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None
+                      or parts.path or parts.query or parts.fragment):
+            raise ValueError('write scheme and host only, like "https://messages.example.com"')
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ValueError, OSError, KeyError):
+            raise ValueError(f'there is no time zone {value!r}; write it like "Europe/Madrid"') from None
+        return value
+
+
 class LogSection(_Section):
     format: Literal["console", "json"] = "console"
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -327,6 +355,7 @@ class Config(BaseSettings):
     limits: LimitsSection = LimitsSection()
     api: ApiSection = ApiSection()
     retention: RetentionSection = RetentionSection()
+    page: PageSection = PageSection()
     log: LogSection = LogSection()
 
     @classmethod

@@ -163,6 +163,11 @@ def http_request(method: str, route: str, status: int, after_s: float, caller: s
     log.get().info("http", method=method, route=route, status=status, after_s=round(after_s, 4), caller=caller)
 
 
+def page_login(result: str, network: str) -> None:
+    """`result` is accepted, refused or throttled. Which login is not said: what strangers type is no name."""
+    log.get().log(20 if result == "accepted" else 30, "page-login", result=result, network=network)
+
+
 def webhook_called(call: str, webhook: int, attempt: int, status: int) -> None:
     """`status` is HTTP's, 0 where there was no answer."""
     log.get().info("webhook-called", call=call, webhook=webhook, attempt=attempt, status=status)

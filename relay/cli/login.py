@@ -8,7 +8,7 @@ import click
 
 from relay.cli.common import Group, json_option, opened_ledger, show
 from relay.errors import UsageError
-from relay.ledger.logins import Logins
+from relay.ledger.logins import ROLES, Logins
 
 
 @click.group(cls=Group)
@@ -19,10 +19,18 @@ def login() -> None:
 @login.command("add")
 @click.argument("name", metavar="ID")
 @click.option("--party", metavar="PARTY", help="Whose it is, when it has another name: an id, seller:ID or buyer:ID.")
-def login_add(name: str, party: str | None) -> None:
+@click.option("--role", type=click.Choice(ROLES), help="For the page only: someone who is no party.")
+def login_add(name: str, party: str | None, role: str | None) -> None:
     """A login for a party. Its password is asked for on a terminal, else read as one line from standard input."""
+    if role is not None and party is not None:
+        raise UsageError("a login has a party or a role")
     with opened_ledger() as (opened, _):
         logins = Logins(opened)
+        if role is not None:
+            logins.check_name(name)
+            logins.add_role(name, role, _hashed())
+            click.echo(f"{name}: {role} on the page")
+            return
         logins.find_party(name, party)  # before anybody thinks of a password
         click.echo(f"{name}: may write as {logins.add(name, party, _hashed())}")
 
@@ -52,7 +60,7 @@ def login_remove(name: str) -> None:
 def login_list(as_json: bool) -> None:
     """Every login and whose it is."""
     with opened_ledger() as (opened, _):
-        show(Logins(opened).all(), ("login", "party", "password_changed_at"), as_json, empty="none")
+        show(Logins(opened).all(), ("login", "role", "party", "password_changed_at"), as_json, empty="none")
 
 
 def _hashed() -> str:

@@ -13,6 +13,9 @@ from relay.errors import UsageError
 from relay.ledger.opened import SQL, Opened
 from relay.ledger.registry import MAX_ID_CHARS, Registry, iso
 
+ROLES = ("moderator", "operator")
+"""What a login without a party may be; a party's is its side."""
+
 
 class Logins:
     """A login is a name of its own, a party and a password's hash; a party may have several."""
@@ -23,12 +26,16 @@ class Logins:
 
     def find_party(self, name: str, party: str | None) -> dict[str, Any]:
         """The row of the party that a new login is for, by default the one of the same id. Raises UsageError."""
+        self.check_name(name)
+        return Registry(self._opened).find_party(party or name)
+
+    def check_name(self, name: str) -> None:
+        """Raises UsageError for a name that a new login cannot have."""
         if not name or len(name) > MAX_ID_CHARS or not name.isprintable() or "@" in name or ":" in name:
             raise UsageError(f"a login has 1 to {MAX_ID_CHARS} printable characters without @ and :; "
                              "it stands in logs, where no address may")
         if self._find(name) is not None:
             raise UsageError(f"there is a login {name}; change its password with: tradepost login password {name}")
-        return Registry(self._opened).find_party(party or name)
 
     def add(self, name: str, party: str | None, hashed: str) -> str:
         """Make a login; whose it is ("seller:S1"). Raises UsageError."""
@@ -39,6 +46,14 @@ class Logins:
                                   "created_at": now, "changed_at": now})
             self._event("login-add", name, row["id"])
         return f"{row['side']}:{row['external_id']}"
+
+    def add_role(self, name: str, role: str, hashed: str) -> None:
+        """Make the login of a moderator or an operator, who is no party. Raises UsageError."""
+        with self._opened.transaction():
+            self.check_name(name)
+            now = time.time()
+            self._table().insert({"name": name, "role": role, "hash": hashed, "created_at": now, "changed_at": now})
+            self._event("login-add", f"{name} {role}", None)
 
     def change(self, name: str, hashed: str) -> None:
         """Another password; sessions that are open have to log in anew. Raises UsageError."""
@@ -63,9 +78,10 @@ class Logins:
 
     def all(self) -> Iterator[dict[str, Any]]:
         """Every login without its hash, for a listing."""
-        for row in self._db.query("SELECT l.name, l.created_at, l.changed_at, p.side, p.external_id "
-                                  "FROM login l JOIN party p ON p.id = l.party_id ORDER BY l.name"):
-            yield {"login": row["name"], "party": f"{row['side']}:{row['external_id']}",
+        for row in self._db.query("SELECT l.name, l.role, l.created_at, l.changed_at, p.side, p.external_id "
+                                  "FROM login l LEFT JOIN party p ON p.id = l.party_id ORDER BY l.name"):
+            party = f"{row['side']}:{row['external_id']}" if row["side"] else None
+            yield {"login": row["name"], "party": party, "role": row["role"] or row["side"],
                    "created_at": iso(row["created_at"]), "password_changed_at": iso(row["changed_at"])}
 
     def _find(self, name: str) -> dict[str, Any] | None:
@@ -74,5 +90,5 @@ class Logins:
     def _table(self) -> Table:
         return self._db.table("login")
 
-    def _event(self, name: str, detail: str, party: int) -> None:
+    def _event(self, name: str, detail: str, party: int | None) -> None:
         self._db.execute(SQL["insert_event"], (time.time(), None, None, party, "operator", name, detail, None))

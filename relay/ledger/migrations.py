@@ -195,3 +195,21 @@ def m0006_webhooks(db: Database) -> None:
                "next_attempt_at REAL, status INTEGER) STRICT")
     db.execute("CREATE INDEX webhook_call_due ON webhook_call (webhook_id, next_attempt_at) "
                "WHERE next_attempt_at IS NOT NULL")
+
+
+@migrations()
+def m0007_page(db: Database) -> None:
+    """Moderators and operators: logins with a role and no party. Sessions of the page."""
+    db.execute("CREATE TABLE new_login (id INTEGER PRIMARY KEY, name TEXT NOT NULL, role TEXT, "
+               "party_id INTEGER REFERENCES party(id), hash TEXT NOT NULL, created_at REAL NOT NULL, "
+               "changed_at REAL NOT NULL, CHECK ((role IS NULL) <> (party_id IS NULL))) STRICT")
+    db.execute("INSERT INTO new_login (id, name, party_id, hash, created_at, changed_at) "
+               "SELECT id, name, party_id, hash, created_at, changed_at FROM login")
+    db.execute("DROP TABLE login")
+    db.execute("ALTER TABLE new_login RENAME TO login")
+    db.execute("CREATE UNIQUE INDEX login_name ON login (name)")
+    db.execute("CREATE TABLE page_session (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, "
+               "login_id INTEGER NOT NULL REFERENCES login(id) ON DELETE CASCADE, created_at REAL NOT NULL, "
+               "seen_at REAL NOT NULL) STRICT")
+    db.execute("CREATE INDEX page_session_login ON page_session (login_id)")
+    db.execute("CREATE INDEX page_session_seen ON page_session (seen_at)")

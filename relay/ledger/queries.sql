@@ -347,3 +347,38 @@ DELETE FROM webhook_call WHERE id = ?;
 
 -- name: webhook_calls_ended
 UPDATE webhook_call SET next_attempt_at = NULL WHERE webhook_id = ? AND next_attempt_at IS NOT NULL;
+
+-- name: page_login
+-- Who may look at the page: sellers, and logins with a role of their own.
+SELECT l.id, l.hash FROM login l LEFT JOIN party p ON p.id = l.party_id
+WHERE l.name = ? AND (l.role IS NOT NULL OR (p.side = 'seller' AND p.data_key IS NOT NULL));
+
+-- name: session_begun
+-- Not if the password was changed while the old one was being checked.
+INSERT INTO page_session (hash, login_id, created_at, seen_at)
+SELECT :hash, id, :at, :at FROM login WHERE id = :login AND hash = :kept;
+
+-- name: session
+-- A new password ends what was begun with the old one.
+SELECT s.id, s.created_at, s.seen_at, l.id AS login_id, l.name, coalesce(l.role, p.side) AS role,
+       p.id AS seller_id, p.external_id AS seller
+FROM page_session s JOIN login l ON l.id = s.login_id LEFT JOIN party p ON p.id = l.party_id
+WHERE s.hash = :hash AND s.created_at >= l.changed_at AND s.created_at > :begun AND s.seen_at > :seen
+  AND (l.role IS NOT NULL OR (p.side = 'seller' AND p.data_key IS NOT NULL));
+
+-- name: sessions
+SELECT s.id, s.created_at, s.seen_at FROM page_session s JOIN login l ON l.id = s.login_id
+WHERE s.login_id = :login AND s.created_at >= l.changed_at AND s.created_at > :begun AND s.seen_at > :seen
+ORDER BY s.seen_at DESC;
+
+-- name: session_seen
+UPDATE page_session SET seen_at = ? WHERE id = ?;
+
+-- name: session_ended
+DELETE FROM page_session WHERE id = ? AND login_id = ?;
+
+-- name: sessions_ended
+DELETE FROM page_session WHERE login_id = ?;
+
+-- name: sessions_forgotten
+DELETE FROM page_session WHERE seen_at < ?;

@@ -1,1 +1,1 @@
-"""The API (docs/api.md), on the daemon's own loop."""
+"""The API (docs/api.md) and the messages page (page/), on the daemon's own loop."""

@@ -1,4 +1,4 @@
-"""The ASGI application: the public pages, every route under /api/v1, its document, and what stands around it."""
+"""The ASGI application: the API and its document, pages for mail programs, the page for people, and their guard."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from relay.config import Config
 from relay.errors import NotFound
@@ -17,10 +17,13 @@ from relay.receive.service import Service
 from relay.web import messages, orders, parties, sending, templates, webhooks
 from relay.web.access import Access
 from relay.web.guard import Guard
+from relay.web.page.app import BIG, make_page
 from relay.web.problem import MEDIA_TYPE, PROBLEMS, TYPES, ProblemDetails, install
 from relay.web.public import public_routes
 
 PREFIX = "/api/v1"
+MACHINES = ("/api/", "/.well-known/", "/mail/", "/autodiscover/")
+"""Where programs ask; everything else is for people."""
 _ROUTERS = (orders.router, messages.router, sending.router, parties.router, templates.router,
             webhooks.router)
 _TELEMETRY_OFF: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
@@ -32,10 +35,15 @@ give `next` of one page as `cursor` of the following request. Times are UTC."""
 
 def make_app(config: Callable[[], Config], desk: Desk, access: Access, service: Service, public: Public) -> ASGIApp:
     """`config` is asked anew each time: SIGHUP may have changed it."""
-    app = make_api(config, desk, access, service)
-    app.router.routes.extend(public_routes(public))
+    api, page = make_api(config, desk, access, service), make_page(config, desk, service)
+
+    api.router.routes.extend(public_routes(public))
+
+    async def either(scope: Scope, receive: Receive, send: Send) -> None:
+        await (api if scope["path"].lower().startswith(MACHINES) else page)(scope, receive, send)
+
     big = int(config().policy.max_size) * 3 // 2  # base64 in JSON
-    return Guard(app, big_bytes=big, big_paths=frozenset({("POST", f"{PREFIX}/messages")}))
+    return Guard(either, big_bytes=big, big_paths=frozenset({("POST", f"{PREFIX}/messages")}) | BIG)
 
 
 def make_api(config: Callable[[], Config], desk: Desk, access: Access, service: Service) -> FastAPI:

@@ -1,0 +1,39 @@
+"""The page as an ASGI application of its own beside the API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import Depends, FastAPI
+from starlette.types import ASGIApp
+
+from relay.config import Config
+from relay.ledger.desk import Desk
+from relay.receive.service import Service
+from relay.web.page import listing, login, static
+from relay.web.page.headers import Headers
+from relay.web.page.login import Door
+from relay.web.page.mistakes import install
+from relay.web.page.viewer import enter
+
+_ROUTERS = (static.router, login.router, listing.router)
+BIG = frozenset[tuple[str, str]]()
+"""(method, path) where bodies as big as a message may come."""
+_TELEMETRY_OFF: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+
+
+def make_page(config: Callable[[], Config], desk: Desk, service: Service) -> ASGIApp:
+    """`config` is asked anew each time: SIGHUP may have changed it."""
+    return Headers(make_routes(config, desk, service), config)
+
+
+def make_routes(config: Callable[[], Config], desk: Desk, service: Service) -> FastAPI:
+    """Without what stands around them: for tests that look at every route."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=_TELEMETRY_OFF,
+                  dependencies=[Depends(enter)])
+    app.state.config, app.state.desk, app.state.service, app.state.door = config, desk, service, Door()
+    install(app)
+    for router in _ROUTERS:
+        app.include_router(router)
+    return app
