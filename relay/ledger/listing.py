@@ -31,7 +31,8 @@ all, the page's is needs-reply."""
 
 COLUMNS = """m.*, c.order_number, c.waiting_message_id, s.external_id AS seller, b.external_id AS buyer,
 s.id AS seller_number, s.data_key AS seller_key, s.ring_key AS seller_ring_key,
-b.id AS buyer_number, b.data_key AS buyer_key, b.ring_key AS buyer_ring_key"""
+b.id AS buyer_number, b.data_key AS buyer_key, b.ring_key AS buyer_ring_key,
+s.name_sealed AS seller_name, b.name_sealed AS buyer_name"""
 JOINS = """FROM message m JOIN correspondence c ON c.id = m.correspondence_id
 JOIN party s ON s.id = c.seller_id JOIN party b ON b.id = c.buyer_id"""
 

@@ -199,7 +199,8 @@ def m0006_webhooks(db: Database) -> None:
 
 @migrations()
 def m0007_page(db: Database) -> None:
-    """Moderators and operators: logins with a role and no party. Sessions of the page."""
+    """Moderators and operators: logins with a role and no party. Sessions of the page; correspondences by their last
+    message."""
     db.execute("CREATE TABLE new_login (id INTEGER PRIMARY KEY, name TEXT NOT NULL, role TEXT, "
                "party_id INTEGER REFERENCES party(id), hash TEXT NOT NULL, created_at REAL NOT NULL, "
                "changed_at REAL NOT NULL, CHECK ((role IS NULL) <> (party_id IS NULL))) STRICT")
@@ -213,3 +214,11 @@ def m0007_page(db: Database) -> None:
                "seen_at REAL NOT NULL) STRICT")
     db.execute("CREATE INDEX page_session_login ON page_session (login_id)")
     db.execute("CREATE INDEX page_session_seen ON page_session (seen_at)")
+    db.execute("ALTER TABLE correspondence ADD COLUMN last_message_id INTEGER")
+    db.execute("UPDATE correspondence SET last_message_id = (SELECT max(id) FROM message "
+               "WHERE correspondence_id = correspondence.id AND state <> 'self')")
+    db.execute("CREATE INDEX correspondence_last ON correspondence (last_message_id) WHERE last_message_id IS NOT NULL")
+    db.execute("CREATE INDEX correspondence_seller_last ON correspondence (seller_id, last_message_id) "
+               "WHERE last_message_id IS NOT NULL")
+    db.execute("CREATE TRIGGER message_last AFTER INSERT ON message WHEN new.state <> 'self' BEGIN "
+               "UPDATE correspondence SET last_message_id = new.id WHERE id = new.correspondence_id; END")

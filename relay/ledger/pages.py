@@ -107,13 +107,13 @@ class Pages(Listing):
         return rows[0]["outgoing_id"] if rows else None
 
     def _after(self, name: str, cursor: str | None, conditions: list[str], values: dict[str, object],
-               column: str) -> None:
+               column: str, *, ascending: bool = False) -> None:
         if cursor is None:
             return
         number = self._opened.keys.ring.open(Role.RETURN, _domain(name), cursor)
         if number is None:
             raise UsageError("this cursor is not one of this list; begin without one")
-        conditions.append(f"{column} < :cursor")
+        conditions.append(f"{column} {'>' if ascending else '<'} :cursor")
         values["cursor"] = number
 
     def _next(self, name: str, rows: Sequence[dict[str, Any]], limit: int) -> str | None:

@@ -382,3 +382,16 @@ DELETE FROM page_session WHERE login_id = ?;
 
 -- name: sessions_forgotten
 DELETE FROM page_session WHERE seen_at < ?;
+
+-- name: waiting_count
+-- How many messages wait for a seller's answer, as far as `limit`, and how many of those came before `late`.
+SELECT count(*) AS waiting, coalesce(sum(m.received_at < :late), 0) AS late
+FROM (SELECT waiting_message_id AS id FROM correspondence
+      WHERE seller_id = :seller AND waiting_message_id IS NOT NULL LIMIT :limit) c JOIN message m ON m.id = c.id;
+
+-- name: thread_versions
+-- Of a correspondence's newest messages: what changes while somebody looks at them. That somebody looked is no change.
+SELECT m.public_id, m.state, m.reported_at IS NOT NULL AS reported, m.id IS c.waiting_message_id AS waiting,
+       (SELECT max(e.id) FROM event e WHERE e.message_id = m.id AND e.name <> 'content-shown') AS event
+FROM message m JOIN correspondence c ON c.id = m.correspondence_id
+WHERE m.correspondence_id = ? AND m.state <> 'self' ORDER BY m.id DESC LIMIT ?;

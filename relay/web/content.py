@@ -9,9 +9,11 @@ from typing import Any
 from aliasing.message import Message, Part
 from policy.left_out import left_out
 from policy.rules.attachments import attachments
+from relay.records import State
 
 SHOWN = ("image/png", "image/jpeg", "image/gif", "application/pdf")
 """Types that a browser may be told; anything else is octets to be saved."""
+_FORWARDED = (State.QUEUED, State.DEFERRED, State.DELIVERED, State.FAILED)
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,22 @@ class File:
     name: str | None
     type: str
     data: bytes
+
+
+def is_as_sent(message: dict[str, Any]) -> bool:
+    """Whether what is kept of it is what went on; what was stopped at the door still names real addresses."""
+    return message["state"] in _FORWARDED or (message["state"] == State.HELD and message["direction"] == "to-buyer")
+
+
+def for_seller(timeline: dict[str, Any]) -> dict[str, Any]:
+    """A seller is not told what other servers and the rules' notes say: they speak to administrators, and a remote
+    server's reply may quote an address."""
+    events = [event | {"remote": None} for event in timeline["events"]
+              if event["kind"] not in ("operator", "moderation")]
+    for event in events:
+        if event["kind"] == "verdict":
+            event["detail"] = [one | {"reason": ""} for one in event["detail"]]
+    return timeline | {"events": events}
 
 
 def rendered(raw: bytes) -> dict[str, Any]:

@@ -14,9 +14,8 @@ from relay.ledger.desk import Desk
 from relay.ledger.marks import Marks
 from relay.ledger.opened import Opened
 from relay.ledger.pages import Pages
-from relay.records import State
 from relay.web.access import AtDesk, scope
-from relay.web.content import SHOWN, attachment, disposition, rendered
+from relay.web.content import SHOWN, attachment, disposition, for_seller, is_as_sent, rendered
 from relay.web.idempotent import IdempotencyKey, IdempotentRoute
 from relay.web.models import ContentOut, DecisionBody, MessageOut, Page, TimelineOut
 from relay.web.orders import Cursor, Limit, visible_order
@@ -27,7 +26,6 @@ Caller = Annotated[ApiKey, Depends(scope("messages"))]
 Moderator = Annotated[ApiKey, Depends(scope("moderate"))]
 MessageId = Annotated[str, Path(max_length=64)]
 Filter = Literal["needs-reply", "all", "sent", "refused", "held", "failed", "reported"]
-_FORWARDED = (State.QUEUED, State.DEFERRED, State.DELIVERED, State.FAILED)
 
 
 def _octets(*types: str) -> dict[int | str, dict[str, Any]]:
@@ -56,7 +54,8 @@ async def show_message(id: MessageId, caller: Caller, desk: AtDesk) -> dict[str,
     """One message with its timeline: verdicts, attempts, replies, DSNs."""
     def look(opened: Opened) -> dict[str, Any]:
         visible_message(opened, caller, id)
-        return _for(caller, Pages(opened).timeline(id))
+        timeline = Pages(opened).timeline(id)
+        return timeline if caller.seller is None else for_seller(timeline)
 
     return await desk.read(look)
 
@@ -133,8 +132,7 @@ async def _content(desk: Desk, caller: ApiKey, public_id: str) -> bytes:
     """What is kept of it. What was stopped at the door still names real addresses: that is for moderators only."""
     def look(opened: Opened) -> bytes:
         found = visible_message(opened, caller, public_id)
-        went_on = found["state"] in _FORWARDED or (found["state"] == State.HELD and found["direction"] == "to-buyer")
-        if not went_on and "moderate" not in caller.scopes:
+        if not is_as_sent(found) and "moderate" not in caller.scopes:
             raise NotFound("nothing that is to be shown is kept of this message")
         return Pages(opened).content(public_id, None if caller.seller is not None else f"api {caller.name}")
 
@@ -148,16 +146,3 @@ async def _mark(desk: Desk, caller: ApiKey, public_id: str, mark: Callable[[Mark
         return Pages(opened).message(public_id)
 
     return await desk.write(change)
-
-
-def _for(caller: ApiKey, timeline: dict[str, Any]) -> dict[str, Any]:
-    """A seller's key is not told what other servers and the rules' notes say: they speak to administrators, and a
-    remote server's reply may quote an address."""
-    if caller.seller is None:
-        return timeline
-    events = [event | {"remote": None} for event in timeline["events"]
-              if event["kind"] not in ("operator", "moderation")]
-    for event in events:
-        if event["kind"] == "verdict":
-            event["detail"] = [one | {"reason": ""} for one in event["detail"]]
-    return timeline | {"events": events}

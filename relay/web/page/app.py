@@ -11,13 +11,13 @@ from starlette.types import ASGIApp
 from relay.config import Config
 from relay.ledger.desk import Desk
 from relay.receive.service import Service
-from relay.web.page import listing, login, static
+from relay.web.page import files, listing, login, static, thread
 from relay.web.page.headers import Headers
 from relay.web.page.login import Door
 from relay.web.page.mistakes import install
 from relay.web.page.viewer import enter
 
-_ROUTERS = (static.router, login.router, listing.router)
+_ROUTERS = (static.router, login.router, listing.router, files.router, thread.router)
 BIG = frozenset[tuple[str, str]]()
 """(method, path) where bodies as big as a message may come."""
 _TELEMETRY_OFF: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}

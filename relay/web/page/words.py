@@ -55,14 +55,14 @@ class Words:
     zone: ZoneInfo
     now: datetime
 
-    def __call__(self, name: str, **values: object) -> str:
+    def __call__(self, name: str, /, **values: object) -> str:
         """The text of that name; KeyError where there is none, or a placeholder has no value."""
         return catalogue(self.language)[name].format_map(values)
 
     def has(self, name: str) -> bool:
         return name in catalogue(self.language)
 
-    def some(self, name: str, count: int, **values: object) -> str:
+    def some(self, name: str, count: int, /, **values: object) -> str:
         """The text `name_one` or `name_other`, by the language's rule, with {count} filled in."""
         form = self._locale.plural_form(count)
         chosen = f"{name}_{form}" if self.has(f"{name}_{form}") else f"{name}_other"
