@@ -11,6 +11,11 @@ from apiclient import where
 from bs4 import BeautifulSoup, Tag
 from support import TRADEPOST, Relay
 
+OTHER_ORDER, LATE_ORDER = "222-2222222-2222222", "333-3333333-3333333"
+OTHER = {"seller": "S2", "seller_address": "luna@bazar.example", "seller_name": "Bazar Luna", "buyer": "B2",
+         "buyer_address": "eva.ruiz@correo.example", "buyer_name": "Eva Ruiz"}
+"""The second seller of tests/page/conftest.py, with an order of their own."""
+
 PASSWORD = "una contraseña larga"
 
 

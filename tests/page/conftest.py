@@ -8,11 +8,8 @@ from pathlib import Path
 
 import pytest
 from operating import logged
-from pages import new_login
+from pages import LATE_ORDER, OTHER, OTHER_ORDER, new_login
 from support import Relay
-
-OTHER = {"seller": "S2", "seller_address": "luna@bazar.example", "seller_name": "Bazar Luna", "buyer": "B2",
-         "buyer_address": "eva.ruiz@correo.example", "buyer_name": "Eva Ruiz"}
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +18,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
     folder: Path = tmp_path_factory.mktemp("shop")
     relay = Relay(folder, {"listen": {"http": "127.0.0.1:0"}})
     relay.order()
-    relay.order("222-2222222-2222222", **OTHER)
+    relay.order(OTHER_ORDER, **OTHER)
+    relay.order(LATE_ORDER)
     for login, words in {"sol": ("--party", "S1"), "luna": ("--party", "S2"), "mod": ("--role", "moderator"),
                          "ops": ("--role", "operator")}.items():
         new_login(relay, login, *words)

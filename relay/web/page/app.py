@@ -17,7 +17,7 @@ from relay.web.page.login import Door
 from relay.web.page.mistakes import install
 from relay.web.page.viewer import enter
 
-_ROUTERS = (static.router, login.router, listing.router, files.router, thread.router)
+ROUTERS = (static.router, login.router, listing.router, files.router, thread.router)
 BIG = frozenset[tuple[str, str]]()
 """(method, path) where bodies as big as a message may come."""
 _TELEMETRY_OFF: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
@@ -25,15 +25,10 @@ _TELEMETRY_OFF: Any = {"tracing": False, "metrics": False, "logs": False, "auto_
 
 def make_page(config: Callable[[], Config], desk: Desk, service: Service) -> ASGIApp:
     """`config` is asked anew each time: SIGHUP may have changed it."""
-    return Headers(make_routes(config, desk, service), config)
-
-
-def make_routes(config: Callable[[], Config], desk: Desk, service: Service) -> FastAPI:
-    """Without what stands around them: for tests that look at every route."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=_TELEMETRY_OFF,
                   dependencies=[Depends(enter)])
     app.state.config, app.state.desk, app.state.service, app.state.door = config, desk, service, Door()
     install(app)
-    for router in _ROUTERS:
+    for router in ROUTERS:
         app.include_router(router)
-    return app
+    return Headers(app, config)

@@ -8,15 +8,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Entry:
-    """`name` is a text's; `path` also that of what is below it."""
+    """`name` is a text's; the entry is the current one at `path`, at `also`, and below them."""
 
     name: str
     path: str
     roles: tuple[str, ...]
+    also: tuple[str, ...] = ()
+
+    def leads_to(self, path: str) -> bool:
+        return any(path == one or path.startswith(f"{one}/") for one in (self.path, *self.also))
 
 
 ENTRIES: Sequence[Entry] = (
-    Entry("menu.messages", "/messages", ("seller", "moderator")),
+    Entry("menu.messages", "/messages", ("seller", "moderator"), ("/orders",)),
 )
 
 
