@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable
+from email.message import EmailMessage
+from email.utils import formatdate
 from typing import Any
 
 import httpx
 from apiclient import where
 from bs4 import BeautifulSoup, Tag
-from support import TRADEPOST, Relay
-
-OTHER_ORDER, LATE_ORDER = "222-2222222-2222222", "333-3333333-3333333"
-OTHER = {"seller": "S2", "seller_address": "luna@bazar.example", "seller_name": "Bazar Luna", "buyer": "B2",
-         "buyer_address": "eva.ruiz@correo.example", "buyer_name": "Eva Ruiz"}
-"""The second seller of tests/page/conftest.py, with an order of their own."""
-
-PASSWORD = "una contraseña larga"
+from shape_files import jpeg
+from shop import PASSWORD
+from support import BUYER, TRADEPOST, Relay
 
 
 def new_login(relay: Relay, name: str, *words: str, password: str = PASSWORD) -> None:
     """`words` are more of the command line, such as --party S1 or --role moderator."""
     subprocess.run([str(TRADEPOST), "login", "add", name, *words, "-c", str(relay.file)], input=password + "\n",
                    text=True, check=True, capture_output=True, env=relay.environment(), cwd=relay.folder)
+
+
+PHOTO = jpeg(0)
+HTML = ('<p>Está <b>roto</b>.</p><script>alert(1)</script><img src="https://tracker.example/p.gif" width="1" height="1">'
+        '<img src="cid:foto1" alt="Foto"><form action="https://evil.example/"><input name="x"></form>')
+
+
+def buyers_mail(to: str, ago_s: int = 0) -> bytes:
+    """"Está roto": text with a quote, HTML that has to be cleaned with an image of its own, and a photograph."""
+    one = EmailMessage()
+    one["From"], one["To"], one["Subject"] = BUYER, to, "Está roto"
+    one["Date"], one["Message-ID"] = formatdate(time.time() - ago_s), "<roto@correo.example>"
+    one.set_content("Está roto.\n\nEl lunes escribió:\n> Hola\n> adiós\n")
+    one.add_alternative(HTML, subtype="html")
+    one.get_payload()[1].add_related(PHOTO, "image", "jpeg", cid="<foto1>", disposition="inline")
+    one.add_attachment(PHOTO, maintype="application", subtype="octet-stream", filename="Foto ñ.jpg")
+    return one.as_bytes(policy=one.policy.clone(linesep="\r\n"))
 
 
 class Page:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from pages import PASSWORD, Page, new_login
-from pysqlite3 import dbapi2 as sqlite
-from support import Relay
+from pages import Page, new_login
+from shop import PASSWORD, Shop
 
 
-def test_the_right_password_opens_and_everything_else_does_not(shop: Relay) -> None:
+def test_the_right_password_opens_and_everything_else_does_not(shop: Shop) -> None:
     page = Page(shop)
     away = page.get("/messages?filter=all")
     assert (away.status_code, away.headers["location"]) == (303, "/login?next=/messages%3Ffilter%3Dall")
@@ -25,18 +24,18 @@ def test_the_right_password_opens_and_everything_else_does_not(shop: Relay) -> N
     assert page.get("/login").status_code == 303
 
 
-def test_a_buyers_login_is_not_for_the_page(shop: Relay) -> None:
+def test_a_buyers_login_is_not_for_the_page(shop: Shop) -> None:
     new_login(shop, "ana", "--party", "buyer:B1")
     assert Page(shop).log_in("ana").status_code == 403
 
 
 @pytest.mark.parametrize("target", ["//evil.example", "https://evil.example/", "/\\evil.example", "javascript:alert(1)",
                                     "/a\r\nSet-Cookie: x=y", "evil.example"])
-def test_login_leads_nowhere_else(shop: Relay, target: str) -> None:
+def test_login_leads_nowhere_else(shop: Shop, target: str) -> None:
     assert Page(shop).log_in("sol", then=target).headers["location"] == "/"
 
 
-def test_logging_out_ends_the_session_on_the_server(shop: Relay) -> None:
+def test_logging_out_ends_the_session_on_the_server(shop: Shop) -> None:
     page, other = Page(shop, "sol"), Page(shop, "sol")
     kept = dict(page.client.cookies)
     assert page.post("/logout").headers["location"] == "/login"
@@ -48,7 +47,7 @@ def test_logging_out_ends_the_session_on_the_server(shop: Relay) -> None:
     assert other.get("/sessions").status_code == third.get("/sessions").status_code == 303
 
 
-def test_one_session_ends_another_of_its_own_login_only(shop: Relay) -> None:
+def test_one_session_ends_another_of_its_own_login_only(shop: Shop) -> None:
     page, other, stranger = Page(shop, "sol"), Page(shop, "sol"), Page(shop, "luna")
     actions = [form["action"] for form in page.soup("/sessions").select("form[action^='/sessions/']")]
     assert actions
@@ -61,37 +60,37 @@ def test_one_session_ends_another_of_its_own_login_only(shop: Relay) -> None:
     assert page.get("/sessions").status_code == 200
 
 
-def test_sessions_end_by_themselves_and_with_the_password(shop: Relay) -> None:
+def test_sessions_end_by_themselves_and_with_the_password(shop: Shop) -> None:
     page, idle, old = Page(shop, "luna"), Page(shop, "luna"), Page(shop, "luna")
-    with sqlite.connect(shop.folder / "var/ledger.db", isolation_level=None) as db:
+    with shop.opened.transaction() as db:
         numbers = [row[0] for row in db.execute("SELECT id FROM page_session ORDER BY id DESC LIMIT 3")]
         db.execute("UPDATE page_session SET seen_at = seen_at - 43201 WHERE id = ?", (numbers[1],))
         db.execute("UPDATE page_session SET created_at = created_at - 604801 WHERE id = ?", (numbers[0],))
         db.execute("UPDATE login SET changed_at = 0")
     assert idle.get("/sessions").status_code == old.get("/sessions").status_code == 303
     assert page.get("/sessions").status_code == 200
-    with sqlite.connect(shop.folder / "var/ledger.db", isolation_level=None) as db:
+    with shop.opened.transaction() as db:
         db.execute("UPDATE login SET changed_at = unixepoch() + 1 WHERE name = 'luna'")
     assert page.get("/sessions").status_code == 303
-    with sqlite.connect(shop.folder / "var/ledger.db", isolation_level=None) as db:
+    with shop.opened.transaction() as db:
         db.execute("UPDATE login SET changed_at = 0")
 
 
-def test_the_ledger_has_no_token(shop: Relay) -> None:
+def test_the_ledger_has_no_token(shop: Shop) -> None:
     page = Page(shop, "sol")
     token = page.client.cookies["tradepost-session"]
     assert token.encode() not in (shop.folder / "var/ledger.db").read_bytes()
     assert token.encode() not in (shop.folder / "var/ledger.db-wal").read_bytes()
 
 
-def test_a_removed_login_is_out_at_once(shop: Relay) -> None:
+def test_a_removed_login_is_out_at_once(shop: Shop) -> None:
     new_login(shop, "short", "--role", "operator")
     page = Page(shop, "short")
     shop.run("login", "remove", "short")
     assert page.get("/sessions").status_code == 303
 
 
-def test_passwords_cannot_be_tried_for_ever(shop: Relay) -> None:
+def test_passwords_cannot_be_tried_for_ever(shop: Shop) -> None:
     new_login(shop, "target", "--role", "operator")
     page = Page(shop)
     page.get("/login")
@@ -103,7 +102,7 @@ def test_passwords_cannot_be_tried_for_ever(shop: Relay) -> None:
     assert page.log_in("sol").status_code == 303
 
 
-def test_the_language_is_the_browsers_until_one_is_chosen(shop: Relay) -> None:
+def test_the_language_is_the_browsers_until_one_is_chosen(shop: Shop) -> None:
     for asked, said in (("es-MX,es;q=0.9", "Iniciar sesión"), ("en-GB", "Log in"), ("de, en;q=0.5, es;q=0.4", "Log in"),
                         ("de;q=1, es;q=0.2", "Iniciar sesión"), ("", "Log in"), ("es;q=0", "Log in"), ("x" * 9000, "Log in")):
         assert f"<h1>{said}</h1>" in Page(shop, language=asked).get("/login").text, asked

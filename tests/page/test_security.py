@@ -16,7 +16,8 @@ from fastapi.routing import APIRoute
 from operating import logged
 from pages import Page
 from shape_files import jpeg
-from support import BUYER, ORDER, SELLER, Relay, message
+from shop import PASSWORD, Shop
+from support import BUYER, ORDER, SELLER, message
 
 from relay.web.page.app import ROUTERS
 from relay.web.page.viewer import NO_TOKEN, PUBLIC
@@ -38,7 +39,7 @@ def test_there_are_routes() -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES, ids=lambda value: value)
-def test_every_route_needs_a_session(shop: Relay, method: str, path: str) -> None:
+def test_every_route_needs_a_session(shop: Shop, method: str, path: str) -> None:
     if path in PUBLIC | NO_TOKEN:
         return
     page = Page(shop)
@@ -71,7 +72,7 @@ FORGED: dict[str, Callable[[Page, str, dict[str, str]], Any]] = {
 @pytest.mark.parametrize("how", FORGED)
 @pytest.mark.parametrize(("method", "path"), [one for one in ROUTES if one[0] == "POST" and one[1] not in NO_TOKEN],
                          ids=lambda value: value)
-def test_forged_posts_do_nothing(shop: Relay, sol: Page, method: str, path: str, how: str) -> None:
+def test_forged_posts_do_nothing(shop: Shop, sol: Page, method: str, path: str, how: str) -> None:
     fields = {"mark": "report", "language": "en", "login": "luna", "password": "x"}
     answer = FORGED[how](sol, filled(path), fields)
     assert answer.status_code == 403
@@ -79,7 +80,7 @@ def test_forged_posts_do_nothing(shop: Relay, sol: Page, method: str, path: str,
     assert sol.get("/sessions").status_code == 200
 
 
-def test_another_sessions_token_is_none(shop: Relay, sol: Page) -> None:
+def test_another_sessions_token_is_none(shop: Shop, sol: Page) -> None:
     luna = Page(shop, "luna")
     assert sol.post("/logout", token=luna.token()).status_code == 403
     assert sol.post("/logout", token=Page(shop).token()).status_code == 403
@@ -89,7 +90,7 @@ def test_another_sessions_token_is_none(shop: Relay, sol: Page) -> None:
 
 
 @pytest.fixture(scope="module")
-def sol(shop: Relay) -> Page:
+def sol(shop: Shop) -> Page:
     return Page(shop, "sol")
 
 
@@ -98,7 +99,7 @@ PAGES = ["/login", "/sessions", "/messages", "/messages?filter=all", f"/orders/{
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_headers_stand_on_every_answer(shop: Relay, sol: Page, path: str) -> None:
+def test_headers_stand_on_every_answer(shop: Shop, sol: Page, path: str) -> None:
     page = Page(shop) if path == "/login" else sol
     headers = page.get(path).headers
     policy = dict(one.partition(" ")[::2] for one in headers["content-security-policy"].split("; "))
@@ -124,7 +125,7 @@ def sound(text: str) -> None:
 
 
 @pytest.mark.parametrize("bad", XSS)
-def test_what_comes_with_the_address_is_escaped(shop: Relay, sol: Page, bad: str) -> None:
+def test_what_comes_with_the_address_is_escaped(shop: Shop, sol: Page, bad: str) -> None:
     for path, name in (("/messages", "order"), ("/messages", "filter"), ("/messages", "cursor"), (f"/orders/{ORDER}", "earlier"),
                        ("/messages/rows", "seen"), ("/login", "next")):
         answer = (Page(shop) if path == "/login" else sol).client.get(path, params={name: bad})
@@ -136,8 +137,8 @@ def test_what_comes_with_the_address_is_escaped(shop: Relay, sol: Page, bad: str
     assert "next=" not in door.last.text
 
 
-def test_what_a_buyer_writes_is_escaped(shop: Relay, sol: Page) -> None:
-    to_seller = shop.json("order", "show", ORDER)[0]["seller"]["alias"]
+def test_what_a_buyer_writes_is_escaped(shop: Shop, sol: Page) -> None:
+    to_seller = shop.alias("seller")
     for number, bad in enumerate(XSS):
         one = EmailMessage()
         one["From"], one["To"] = f'"{bad.encode("ascii", "replace").decode().replace(chr(34), "")}" <{BUYER}>', to_seller
@@ -148,7 +149,7 @@ def test_what_a_buyer_writes_is_escaped(shop: Relay, sol: Page) -> None:
         one.add_attachment(jpeg(0), maintype="image", subtype="jpeg", filename=name)
         code, said = shop.send_now(BUYER, to_seller, one.as_bytes(policy=one.policy.clone(linesep="\r\n")))
         assert code in (250, 550), said
-    found = [one["id"] for one in shop.messages("--order", ORDER) if one["direction"] == "to-seller"]
+    found = [one["id"] for one in shop.all() if one["direction"] == "to-seller"]
     assert len(found) >= len(XSS)
     for path in ("/messages", "/messages?filter=all", "/messages?filter=refused", f"/orders/{ORDER}",
                  *(f"/messages/{one}" for one in found)):
@@ -169,13 +170,13 @@ STORED = [
 ]
 
 
-def test_stored_html_is_harmless_twice(shop: Relay, sol: Page) -> None:
+def test_stored_html_is_harmless_twice(shop: Shop, sol: Page) -> None:
     """Cleaned on its way, and shown where scripts do not run and nothing is fetched."""
-    to_seller = shop.json("order", "show", ORDER)[0]["seller"]["alias"]
+    to_seller = shop.alias("seller")
     for number, bad in enumerate(STORED):
         mail = message(BUYER, to_seller, f"HTML {number}", f"<p>{number}</p>{bad}", Content_Type="text/html; charset=utf-8")
         assert shop.send_now(BUYER, to_seller, mail)[0] == 250, bad
-    found = {one["subject"]: one["id"] for one in shop.messages("--order", ORDER)}
+    found = {one["subject"]: one["id"] for one in shop.all()}
     for number, bad in enumerate(STORED):
         answer = sol.get(f"/messages/{found[f'HTML {number}']}/html")
         assert answer.status_code == 200
@@ -196,7 +197,7 @@ TRAVERSALS = ["/static/../login.py", "/static/..%2f..%2fapp.py", "/static/%2e%2e
 
 
 @pytest.mark.parametrize("path", TRAVERSALS)
-def test_paths_lead_nowhere_else(shop: Relay, sol: Page, path: str) -> None:
+def test_paths_lead_nowhere_else(shop: Shop, sol: Page, path: str) -> None:
     import http.client
 
     connection = http.client.HTTPConnection(where(shop), timeout=20)
@@ -212,15 +213,15 @@ def test_paths_lead_nowhere_else(shop: Relay, sol: Page, path: str) -> None:
     assert "/tmp" not in text
 
 
-def test_file_names_and_contents_do_no_harm(shop: Relay, sol: Page) -> None:
-    to_seller = shop.json("order", "show", ORDER)[0]["seller"]["alias"]
+def test_file_names_and_contents_do_no_harm(shop: Shop, sol: Page) -> None:
+    to_seller = shop.alias("seller")
     one = EmailMessage()
     one["From"], one["To"], one["Subject"], one["Message-ID"] = BUYER, to_seller, "Ficheros", "<f1@correo.example>"
     one.set_content("Mire.")
     one.add_attachment(b"<html><script>alert(1)</script>".decode(), subtype="plain", filename="nota.txt")
     one.add_attachment(jpeg(0), maintype="text", subtype="html", filename='a"; x="y;.jpg')
     assert shop.send_now(BUYER, to_seller, one.as_bytes(policy=one.policy.clone(linesep="\r\n")))[0] in (250, 550)
-    found = {one["subject"]: one for one in shop.messages("--order", ORDER)}["Ficheros"]
+    found = {one["subject"]: one for one in shop.all()}["Ficheros"]
     if found["state"] == "refused":  # the rules were stricter than the page has to be
         return
     for number in (1, 2):
@@ -231,7 +232,7 @@ def test_file_names_and_contents_do_no_harm(shop: Relay, sol: Page) -> None:
     assert sol.get(f"/messages/{found['id']}/images/1").status_code == 404
 
 
-def test_a_page_is_no_oracle_for_logins(shop: Relay) -> None:
+def test_a_page_is_no_oracle_for_logins(shop: Shop) -> None:
     """An unknown login costs the same work as a known one (argon2 runs for both)."""
     def spent(login: str) -> float:
         page = Page(shop)
@@ -245,13 +246,13 @@ def test_a_page_is_no_oracle_for_logins(shop: Relay) -> None:
     assert 0.4 < known / unknown < 2.5
 
 
-def test_big_bodies_are_refused(shop: Relay, sol: Page) -> None:
+def test_big_bodies_are_refused(shop: Shop, sol: Page) -> None:
     answer = sol.post("/language", {"language": "es", "next": "x" * 70_000})
     assert answer.status_code == 413
     assert "<h1>" in answer.text
 
 
-def test_behind_https_cookies_are_marked(shop: Relay) -> None:
+def test_behind_https_cookies_are_marked(shop: Shop) -> None:
     shop.config["page"] = {"base_url": "https://mensajes.example"}
     shop.write_config()
     before = len(logged(shop, "reloaded"))
@@ -265,7 +266,7 @@ def test_behind_https_cookies_are_marked(shop: Relay) -> None:
     [form] = asked.headers.get_list("set-cookie")
     assert form.startswith("__Host-tradepost-form=")
     token = BeautifulSoup(asked.text, "lxml").find("input", {"name": "token"})["value"]
-    sent: dict[str, Any] = {"login": "sol", "password": "una contraseña larga", "token": token}
+    sent: dict[str, Any] = {"login": "sol", "password": PASSWORD, "token": token}
     cookie = form.partition(";")[0]
     for origin, status in (("https://mensajes.example", 303), (page.origin, 403)):
         answer = page.client.post("/login", data=sent, headers={"Origin": origin, "Cookie": cookie})

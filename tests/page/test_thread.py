@@ -3,55 +3,27 @@
 from __future__ import annotations
 
 import time
-from email.message import EmailMessage
-from email.utils import formatdate
 
 import pytest
 from bs4 import BeautifulSoup, Tag
-from pages import OTHER_ORDER, Page
-from shape_files import jpeg
-from support import BUYER, ORDER, SELLER, Relay, message
-
-PHOTO = jpeg(0)
-HTML = ('<p>Está <b>roto</b>.</p><script>alert(1)</script><img src="https://tracker.example/p.gif" width="1" height="1">'
-        '<img src="cid:foto1"><form action="https://evil.example/"><input name="x"></form>')
-
-
-def alias(relay: Relay, side: str, order: str = ORDER) -> str:
-    return str(relay.json("order", "show", order)[0][side]["alias"])
-
-
-def mail(relay: Relay, subject: str = "Está roto", html: str = HTML, name: str = "Foto ñ.jpg", ago_s: int = 0,
-         text: str = "Está roto.\n\nEl lunes escribió:\n> Hola\n> adiós\n", photo: bytes = PHOTO) -> bytes:
-    """From the buyer: text, HTML with an image of its own, and a photograph."""
-    one = EmailMessage()
-    one["From"], one["To"], one["Subject"] = BUYER, alias(relay, "seller"), subject
-    one["Date"], one["Message-ID"] = formatdate(time.time() - ago_s), f"<{time.monotonic_ns()}@correo.example>"
-    one.set_content(text)
-    one.add_alternative(html, subtype="html")
-    one.get_payload()[1].add_related(PHOTO, "image", "jpeg", cid="<foto1>", disposition="inline")
-    one.add_attachment(photo, maintype="application", subtype="octet-stream", filename=name)
-    return one.as_bytes(policy=one.policy.clone(linesep="\r\n"))
-
-
-def sent(relay: Relay, subject: str) -> str:
-    return next(one["id"] for one in relay.messages() if one["subject"] == subject)
+from pages import PHOTO, Page, buyers_mail
+from shop import OTHER_ORDER, Shop
+from support import BUYER, ORDER, SELLER
 
 
 @pytest.fixture(scope="module")
-def told(shop: Relay) -> Relay:
+def told(shop: Shop) -> Shop:
     """Sol wrote, Ana answered late and with files, and Sol's next message was refused."""
-    to_buyer = alias(shop, "buyer")
-    assert shop.send_now(SELLER, to_buyer, message(SELLER, to_buyer, "Ha salido", "Hola, Ana.\n"))[0] == 250
-    assert shop.send_now(BUYER, alias(shop, "seller"), mail(shop, ago_s=4000))[0] == 250
-    program = message(SELLER, to_buyer, "Programa", "MZ", Content_Disposition="attachment; filename=a.exe")
-    assert shop.send_now(SELLER, to_buyer, program)[0] == 550
+    shop.write(SELLER, "Ha salido", "Hola, Ana.\n")
+    to = shop.alias("seller")
+    assert shop.send_now(BUYER, to, buyers_mail(to, ago_s=4000))[0] == 250
+    shop.write(SELLER, "Programa", "MZ", code=550, Content_Disposition="attachment; filename=a.exe")
     return shop
 
 
 @pytest.fixture(scope="module")
-def ids(told: Relay) -> dict[str, str]:
-    return {one["subject"]: one["id"] for one in told.messages("--order", ORDER)}
+def ids(told: Shop) -> dict[str, str]:
+    return {subject: told.id_of(subject) for subject in ("Ha salido", "Está roto", "Programa")}
 
 
 def article(page: Page, path: str, id_: str) -> Tag:
@@ -64,7 +36,7 @@ def words(tag: Tag) -> str:
     return " ".join(tag.get_text(" ").split())
 
 
-def test_both_directions_in_order_with_their_times(told: Relay, ids: dict[str, str]) -> None:
+def test_both_directions_in_order_with_their_times(told: Shop, ids: dict[str, str]) -> None:
     page = Page(told, "sol")
     soup = page.soup(f"/orders/{ORDER}")
     assert [one["id"] for one in soup.select("article")] == [f"m-{ids[s]}" for s in ("Ha salido", "Está roto", "Programa")]
@@ -72,10 +44,10 @@ def test_both_directions_in_order_with_their_times(told: Relay, ids: dict[str, s
     roto = words(soup.find(id=f"m-{ids['Está roto']}"))
     for said in ("Ana López", "Escrito:", "Llegó aquí:", "67 minutos de retraso", "por correo", "quedan 24 horas"):
         assert said in roto
-    assert soup.select_one(".alias code").get_text() == alias(told, "buyer")
+    assert soup.select_one(".alias code").get_text() == told.alias("buyer")
 
 
-def test_a_refusal_is_in_words_with_what_was_asked(told: Relay, ids: dict[str, str]) -> None:
+def test_a_refusal_is_in_words_with_what_was_asked(told: Shop, ids: dict[str, str]) -> None:
     said = words(article(Page(told, "sol"), f"/messages/{ids['Programa']}", ids["Programa"]))
     assert "El archivo adjunto «a.exe» es de un tipo que no se acepta" in said
     assert "Rechazado" in said
@@ -85,7 +57,7 @@ def test_a_refusal_is_in_words_with_what_was_asked(told: Relay, ids: dict[str, s
     assert "MZ" not in said  # as it came, it may name real addresses
 
 
-def test_attempts_and_replies_are_in_words(told: Relay, ids: dict[str, str]) -> None:
+def test_attempts_and_replies_are_in_words(told: Shop, ids: dict[str, str]) -> None:
     page = Page(told, "sol")
     for _ in range(100):
         said = words(article(page, f"/messages/{ids['Ha salido']}", ids["Ha salido"]))
@@ -97,7 +69,7 @@ def test_attempts_and_replies_are_in_words(told: Relay, ids: dict[str, str]) -> 
     assert "Aún no recibido: su servidor no contesta (4.4.1)" in said
 
 
-def test_text_is_shown_without_quotes_and_without_the_footer(told: Relay, ids: dict[str, str]) -> None:
+def test_text_is_shown_without_quotes_and_without_the_footer(told: Shop, ids: dict[str, str]) -> None:
     page = Page(told, "sol")
     roto = article(page, f"/messages/{ids['Está roto']}", ids["Está roto"])
     assert roto.select_one(".said").get_text() == "Está roto."
@@ -106,10 +78,10 @@ def test_text_is_shown_without_quotes_and_without_the_footer(told: Relay, ids: d
     assert mine.select_one(".said").get_text() == "Hola, Ana."
     whole = page.get(f"/orders/{ORDER}").text + page.get(f"/messages/{ids['Está roto']}/html").text
     addresses = {word for word in whole.replace('"', " ").replace("<", " ").replace(">", " ").split() if "@" in word}
-    assert addresses == {alias(told, "buyer")}  # no sealed action of the buyer's, no real address
+    assert addresses == {told.alias("buyer")}  # no sealed action of the buyer's, no real address
 
 
-def test_what_was_cleaned_is_said(told: Relay, ids: dict[str, str]) -> None:
+def test_what_was_cleaned_is_said(told: Shop, ids: dict[str, str]) -> None:
     roto = article(Page(told, "sol", "en"), f"/messages/{ids['Está roto']}", ids["Está roto"])
     removed = [one.get_text() for one in roto.select(f"#cleaned-{ids['Está roto']} li")]
     assert "a script" in removed
@@ -118,7 +90,7 @@ def test_what_was_cleaned_is_said(told: Relay, ids: dict[str, str]) -> None:
     assert "Foto ñ.jpg: details about author, place or program" in removed
 
 
-def test_html_stands_in_a_sandbox_with_its_own_images(told: Relay, ids: dict[str, str]) -> None:
+def test_html_stands_in_a_sandbox_with_its_own_images(told: Shop, ids: dict[str, str]) -> None:
     page = Page(told, "sol")
     frame = article(page, f"/messages/{ids['Está roto']}", ids["Está roto"]).select_one("iframe")
     assert frame["sandbox"] == []
@@ -135,7 +107,7 @@ def test_html_stands_in_a_sandbox_with_its_own_images(told: Relay, ids: dict[str
     assert page.get(f"/messages/{ids['Ha salido']}/html").status_code == 404
 
 
-def test_files_are_previewed_and_saved(told: Relay, ids: dict[str, str]) -> None:
+def test_files_are_previewed_and_saved(told: Shop, ids: dict[str, str]) -> None:
     page = Page(told, "sol")
     roto = article(page, f"/messages/{ids['Está roto']}", ids["Está roto"])
     file = next(one for one in roto.select(".file") if "Foto ñ.jpg" in one.get_text())
@@ -151,13 +123,13 @@ def test_files_are_previewed_and_saved(told: Relay, ids: dict[str, str]) -> None
     assert page.get(f"/messages/{ids['Ha salido']}/images/1").status_code == 404
 
 
-def test_an_order_without_messages_has_a_thread(told: Relay) -> None:
+def test_an_order_without_messages_has_a_thread(told: Shop) -> None:
     soup = Page(told, "luna").soup(f"/orders/{OTHER_ORDER}")
     assert "Aún no hay mensajes" in soup.get_text()
-    assert alias(told, "buyer", OTHER_ORDER) in soup.get_text()
+    assert told.alias("buyer", OTHER_ORDER) in soup.get_text()
 
 
-def test_nobody_elses_message_is_there(told: Relay, ids: dict[str, str]) -> None:
+def test_nobody_elses_message_is_there(told: Shop, ids: dict[str, str]) -> None:
     stranger, ops, own = Page(told, "luna"), Page(told, "ops"), Page(told, "sol")
     one = ids["Está roto"]
     paths = [f"/orders/{ORDER}", f"/messages/{one}", f"/messages/{one}/open", f"/messages/{one}/news", f"/messages/{one}/html",
@@ -172,37 +144,33 @@ def test_nobody_elses_message_is_there(told: Relay, ids: dict[str, str]) -> None
     for page in (stranger, ops):
         for mark in ("answered", "no-answer-needed", "report"):
             assert page.post(f"/messages/{one}/mark", {"mark": mark}).status_code == 404
-    assert next(one for one in told.messages() if one["subject"] == "Está roto")["needs_reply"]
+    assert told.told(one)["needs_reply"]
 
 
-def test_a_moderator_sees_more_and_it_is_recorded(told: Relay, ids: dict[str, str]) -> None:
+def test_a_moderator_sees_more_and_it_is_recorded(told: Shop, ids: dict[str, str]) -> None:
     page = Page(told, "mod")
     said = words(article(page, f"/messages/{ids['Programa']}", ids["Programa"]))
     assert "Tienda Sol" in said
     page.get(f"/messages/{ids['Está roto']}")
-    shown = told.json("message", "show", ids["Está roto"])[0]["events"]
+    shown = told.told(ids["Está roto"])["events"]
     assert {event["detail"] for event in shown if event["name"] == "content-shown"} == {"page mod"}
     assert "Se miró su contenido" in page.get(f"/messages/{ids['Está roto']}").text
     assert "Se miró su contenido" not in Page(told, "sol").get(f"/messages/{ids['Está roto']}").text
     assert page.post(f"/messages/{ids['Está roto']}/mark", {"mark": "answered"}).status_code == 404
 
 
-def test_what_was_stopped_at_the_door_is_for_moderators(told: Relay) -> None:
+def test_what_was_stopped_at_the_door_is_for_moderators(told: Shop) -> None:
     """An auto-reply is kept as it came, real address and all."""
-    to_seller = alias(told, "seller")
-    away = message(BUYER, to_seller, "Fuera", f"Escriba a {BUYER}.\n", Auto_Submitted="auto-replied")
-    assert told.send_now(BUYER, to_seller, away)[0] == 250
-    one = sent(told, "Fuera")
+    one = told.write(BUYER, "Fuera", f"Escriba a {BUYER}.\n", Auto_Submitted="auto-replied")
     assert "Su contenido no se conserva" in words(article(Page(told, "sol"), f"/messages/{one}", one))
     assert BUYER in words(article(Page(told, "mod"), f"/messages/{one}", one))
 
 
-def test_news_come_message_by_message(told: Relay, ids: dict[str, str]) -> None:
+def test_news_come_message_by_message(told: Shop, ids: dict[str, str]) -> None:
     page = Page(told, "sol")
     poll = page.soup(f"/orders/{ORDER}").select_one("#news")["hx-get"]
     assert page.get(poll).status_code in (200, 204)  # an attempt may just have failed
-    to_seller = alias(told, "seller")
-    assert told.send_now(BUYER, to_seller, message(BUYER, to_seller, "Otra cosa"))[0] == 250
+    told.write(BUYER, "Otra cosa")
     news = BeautifulSoup(page.get(poll).text, "lxml")
     fresh = news.select_one("[hx-swap-oob='beforeend:#thread'] article")
     assert "Otra cosa" in fresh.get_text()
@@ -212,27 +180,25 @@ def test_news_come_message_by_message(told: Relay, ids: dict[str, str]) -> None:
     assert "Hay algo nuevo" in news.select_one("#news").get_text()
 
 
-def test_marks(told: Relay) -> None:
-    page, to_seller = Page(told, "sol"), alias(told, "seller")
+def test_marks(told: Shop) -> None:
+    page = Page(told, "sol")
     for mark in ("answered", "no-answer-needed"):
-        assert told.send_now(BUYER, to_seller, message(BUYER, to_seller, f"Para {mark}"))[0] == 250
-        one = sent(told, f"Para {mark}")
+        one = told.write(BUYER, f"Para {mark}")
         answer = page.post(f"/messages/{one}/mark", {"mark": mark})
         assert answer.headers["location"] == f"/messages/{one}#m-{one}"
-        assert not told.json("message", "show", one)[0]["needs_reply"]
+        assert not told.told(one)["needs_reply"]
     assert page.post(f"/messages/{one}/mark", {"mark": "report"}).status_code == 303
-    assert told.json("message", "show", one)[0]["reported"]
+    assert told.told(one)["reported"]
     assert "Denunciado" in words(article(page, f"/messages/{one}", one))
     assert page.post(f"/messages/{one}/mark", {"mark": "delete"}).status_code == 422
-    mine = sent(told, "Ha salido")
+    mine = told.id_of("Ha salido")
     assert page.post(f"/messages/{mine}/mark", {"mark": "report"}).status_code == 409
 
 
-def test_old_messages_are_reached(told: Relay) -> None:
-    to_buyer = alias(told, "buyer")
+def test_old_messages_are_reached(told: Shop) -> None:
     for number in range(22):
-        assert told.send_now(SELLER, to_buyer, message(SELLER, to_buyer, f"Serie {number}"))[0] == 250
-    page, first = Page(told, "sol"), sent(told, "Ha salido")
+        told.write(SELLER, f"Serie {number}")
+    page, first = Page(told, "sol"), told.id_of("Ha salido")
     newest = page.soup(f"/orders/{ORDER}")
     assert len(newest.select("article")) == 20
     assert newest.find(id="news")
@@ -243,4 +209,4 @@ def test_old_messages_are_reached(told: Relay) -> None:
     found = page.soup(f"/messages/{first}")
     assert found.find(id=f"m-{first}")
     assert not found.find(id="news")
-    assert page.soup(found.select(".more a")[-1]["href"]).find(id=f"m-{sent(told, 'Serie 21')}")
+    assert page.soup(found.select(".more a")[-1]["href"]).find(id=f"m-{told.id_of('Serie 21')}")

@@ -26,6 +26,9 @@ _REMOVED = (
 """How the ledger's notes begin -> cleaned.NAME, the first that fits."""
 _NOTE = re.compile(r"(?:part [\d.]+|(?P<file>.+?)): (?P<what>.+?)(?: \((?P<count>\d+)\))? removed", re.DOTALL)
 
+_MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]+")
+"""What the notes call a file that has no name."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -70,7 +73,8 @@ def _removed(note: str) -> tuple[str, str, int]:
     if match is None:
         return ("address", note.partition(":")[0], 1) if "real address" in note else ("left_out", "", 1)
     name = next((name for pattern, name in _REMOVED if re.match(pattern, match["what"])), "other")
-    return name, match["file"] or "", int(match["count"] or 1)
+    file = match["file"] or ""
+    return name, "" if _MEDIA_TYPE.fullmatch(file) else file, int(match["count"] or 1)
 
 
 def _line(event: Mapping[str, Any], words: Words) -> Line | None:

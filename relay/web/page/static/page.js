@@ -11,6 +11,14 @@
   setInterval(refresh, EVERY_MS);
   document.addEventListener("visibilitychange", refresh);
 
+  // What somebody has opened stays open when its message is shown anew.
+  document.addEventListener("htmx:oobBeforeSwap", (event) => {
+    for (const opened of event.detail.target.querySelectorAll("details[id][open]")) {
+      const same = event.detail.fragment.querySelector(`#${CSS.escape(opened.id)}`);
+      if (same) same.open = true;
+    }
+  });
+
   document.addEventListener("click", async (event) => {
     // <button data-copy="text" data-copied="words">
     const copy = event.target.closest("[data-copy]");
