@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from soak import flood, fuzz, io, kill, leaks, loris, page, power, smuggle
+from soak import api, flood, fuzz, io, kill, leaks, loris, page, power, smuggle
 
 
 def main() -> int:
@@ -52,10 +52,16 @@ def main() -> int:
     one.add_argument("--sessions", type=int, default=200, help="connections that guess")
     one.add_argument("--slowed", type=float, default=20, help="seconds with the default limits afterwards")
     one.add_argument("--seed", type=int, default=None)
-    one = names.add_parser("page", help=page.__doc__)
+    one = names.add_parser("api", help=api.__doc__)
     one.add_argument("--messages", type=int, default=1_000_000, help="in the ledger")
     one.add_argument("--seed", type=int, default=None)
+    one = names.add_parser("page", help=page.__doc__)
+    one.add_argument("--messages", type=int, default=1_000_000, help="in the ledger")
+    one.add_argument("--rounds", type=int, default=300, help="how often each view is asked for")
+    one.add_argument("--seed", type=int, default=None)
     options = parser.parse_args()
+    if options.name == "page":
+        return page.campaign(options.messages, options.rounds, options.seed)
     if options.name == "loris":
         return loris.campaign(options.connections, options.hostile, options.megabytes, options.seconds, options.seed)
     if options.name == "flood":
@@ -64,8 +70,8 @@ def main() -> int:
         return fuzz.campaign(options.sessions, options.inputs, options.seed, options.jobs, mutate=options.plain)
     if options.name == "smuggle":
         return smuggle.campaign()
-    if options.name == "page":
-        return page.campaign(options.messages, options.seed)
+    if options.name == "api":
+        return api.campaign(options.messages, options.seed)
     if options.name == "io":
         return asyncio.run(io.campaign(options.jobs))
     if options.name == "power":

@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 EXAMPLES = 3
-"""For each operation three times; `./dev soak page` makes more."""
+"""For each operation three times; `./dev soak api` makes more."""
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_headers_conformance,
           response_schema_conformance, unsupported_method, ignored_auth]
 """All but those that take the schema for the whole of the rules: an address or an order number may be as the document

@@ -100,9 +100,10 @@ async def _part(request: Request, viewer: Viewer, desk: AtDesk, chosen: str, cur
     found, (waiting, late) = await desk.read(look)
     rows = [row | {"clock": clock_of(row, words), "tone": tone(row["state"])} for row in found.items]
     part = {"chosen": chosen, "filters": ORDER_OF_FILTERS, "rows": rows, "waiting": waiting, "late": late,
-            "counted": COUNTED, "live": cursor is None, "version": "",
+            "counted": COUNTED, "live": cursor is None,
             "older": f"/messages?{urlencode({'filter': chosen, 'cursor': found.next})}" if found.next else None}
-    return part | {"version": sha256(text(request, "list_part.html", part=part).encode()).hexdigest()[:32]}
+    inner = text(request, "list_rows.html", part=part)
+    return part | {"inner": inner, "version": sha256(inner.encode()).hexdigest()[:32]}
 
 
 def _has_order(opened: Opened, viewer: Viewer, order: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import Request
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from relay.web.page import menu, static
@@ -25,9 +26,9 @@ def render(request: Request, template: str, *, status: int = 200, headers: Mappi
     return HTMLResponse(text(request, template, **values), status, dict(headers or {}))
 
 
-def text(request: Request, template: str, **values: Any) -> str:
-    """The same as a text, where an answer is made of several or compared with the last one."""
-    return _ENVIRONMENT.get_template(template).render(**_common(request), **values)
+def text(request: Request, template: str, **values: Any) -> Markup:
+    """The same as a piece that another template may hold, or that is compared with the last one."""
+    return Markup(_ENVIRONMENT.get_template(template).render(**_common(request), **values))  # noqa: S704 - escaped there
 
 
 def _common(request: Request) -> dict[str, Any]:
