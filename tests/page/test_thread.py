@@ -7,8 +7,10 @@ import time
 import pytest
 from bs4 import BeautifulSoup, Tag
 from pages import PHOTO, Page, buyers_mail
-from shop import OTHER_ORDER, Shop
+from shop import OTHER_BUYER, OTHER_ORDER, Shop
 from support import BUYER, ORDER, SELLER
+
+from relay.ledger.erase import Erase
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +212,19 @@ def test_old_messages_are_reached(told: Shop) -> None:
     assert found.find(id=f"m-{first}")
     assert not found.find(id="news")
     assert page.soup(found.select(".more a")[-1]["href"]).find(id=f"m-{told.id_of('Serie 21')}")
+
+
+def test_an_erased_party_leaves_a_thread_without_words_and_no_way_in(told: Shop) -> None:
+    id_ = told.write(OTHER_BUYER, "Recado de Eva", order=OTHER_ORDER)
+    page = Page(told, "luna")
+    assert "Recado de Eva" in page.get(f"/messages/{id_}").text
+    Erase(told.opened).erase("buyer:B2")
+    for path in (f"/messages/{id_}", "/messages?filter=all", f"/orders/{OTHER_ORDER}"):
+        answer = page.get(path)
+        assert answer.status_code == 200
+        assert "Recado" not in answer.text
+        assert "Eva Ruiz" not in answer.text
+    assert page.get(f"/messages/{id_}/html").status_code == 404
+    Erase(told.opened).erase("seller:S2")
+    assert page.get("/messages").headers["location"].startswith("/login")
+    assert Page(told).log_in("luna").status_code == 403
