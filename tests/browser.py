@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from apiclient import where
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from shop import PASSWORD
 from support import Relay
 
 AXE = (Path(__file__).parent / "page/axe/axe.min.js").read_text()
 SIZES = {"desktop": (1200, 900), "phone": (390, 844)}
+PATIENCE_MS = 20_000
+"""The page asks for news each five seconds, and the machine may be busy."""
+expect.set_options(timeout=PATIENCE_MS)
 _ALONE = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run",
           "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 """Chromium's own sandbox does not work for root, which is who runs tests in a container."""
@@ -73,7 +76,7 @@ def tab(browser: Browser, relay: Relay, *, size: str = "desktop", scheme: Litera
     width, height = SIZES[size]
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, locale=language,
                                   java_script_enabled=scripts)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MS)
     one = Tab(context.new_page(), f"http://{where(relay)}")
     one.page.on("console", lambda message: one.problems.append(message.text) if message.type in ("error", "warning") else None)
     one.page.on("pageerror", lambda error: one.problems.append(str(error)))
