@@ -105,8 +105,8 @@ _MESSAGE: tuple[_Row, ...] = (
     ("""disposition-notification-to disposition-notification-options return-receipt-to return-receipt-requested
        x-confirm-reading-to generate-delivery-report originator-return-address errors-to x-errors-to""", _D,
      "RFC 8098 and its forerunners: asks the reader's client to write to the real address"),
-    ("list-unsubscribe", _R, "RFC 2369: our own sealed address; the writer's would be written to past the relay"),
-    ("list-unsubscribe-post", _D, "RFC 8058: only where there is an https page"),
+    ("list-unsubscribe list-unsubscribe-post", _R,
+     "RFC 2369, RFC 8058: our own sealed address and link; the writer's would be written to past the relay"),
     ("""list-id list-help list-subscribe list-post list-owner list-archive x-mailing-list x-loop feedback-id
        cfbl-address cfbl-feedback-id require-recipient-valid-since""", _D,
      "RFC 2369, 2919, 7293, 9477: a list is not one of two parties"),

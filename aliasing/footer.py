@@ -30,11 +30,21 @@ _VOID = ("br", "hr", "img", "col", "wbr", "input", "meta", "link", "area")
 
 @dataclass(frozen=True)
 class Choice:
-    """One thing that the reader can have done by writing to a sealed address."""
+    """One thing that the reader can have done by writing to a sealed address, or on a page where there is one."""
 
     action: Action
     text: str
     address: Address
+    url: str | None = None
+
+    @property
+    def sealed(self) -> frozenset[str]:
+        """What of it acts in its reader's name."""
+        return frozenset([self.address.local, *([self.url.rpartition("/")[2]] if self.url else [])])
+
+    @property
+    def href(self) -> str:
+        return self.url or f"mailto:{self.address}?subject={quote(self.text)}"
 
 
 @dataclass(frozen=True)
@@ -48,20 +58,20 @@ class Footer:
 
     @property
     def sealed(self) -> frozenset[str]:
-        """The sealed addresses that this message may carry."""
-        return frozenset(str(choice.address) for choice in self.choices)
+        """The sealed addresses and links that this message may carry."""
+        return frozenset[str]().union(*(choice.sealed for choice in self.choices))
 
     def as_text(self) -> str:
         """Lines with CRLF, an empty one in front."""
         lines = ["", self.begin, *self.intro.splitlines(), ""]
         for choice in self.choices:
-            lines += [f"{choice.text}:", f"  {choice.address}"]
+            lines += [f"{choice.text}:", f"  {choice.url or choice.address}"]
         return "\r\n".join([*lines, self.end, ""])
 
     def as_html(self) -> str:
         """A paragraph of the accepted HTML, ASCII with character references, so that any charset can hold it."""
         lines = [escape(self.begin), *(escape(line) for line in self.intro.splitlines())]
-        lines += [f'<a href="mailto:{choice.address}?subject={quote(choice.text)}">{escape(choice.text)}</a>'
+        lines += [f'<a href="{escape(choice.href)}">{escape(choice.text)}</a>'
                   for choice in self.choices]
         out = '\r\n<p style="color: #555555">' + "<br>\r\n".join([*lines, escape(self.end)]) + "</p>\r\n"
         return out.encode("ascii", "xmlcharrefreplace").decode()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from aliasing.address import Address
 from aliasing.correspondence import Correspondence
 from aliasing.encodings import unescape
-from aliasing.token import ACTION_CHARS
+from aliasing.token import ACTION_CHARS, LINK_PATH
 from aliasing.view import TAG, View, skeleton, view
 
 if TYPE_CHECKING:
@@ -66,8 +66,9 @@ class Redactor:
                 self._aliases.append(str(alias))
                 self._pieces.append(_pieces(address, domain))
         patterns.append(rf"([0-9a-z]{{{ACTION_CHARS}}}@{re.escape(correspondence.domain)})")
-        self._aliases.append(INSTEAD)
-        self._pieces.append((skeleton(correspondence.domain),))
+        patterns.append(rf"((?:https?://[\w.:-]{{1,255}})?{LINK_PATH}[0-9a-z]{{{ACTION_CHARS}}})")
+        self._aliases += [INSTEAD, INSTEAD]
+        self._pieces += [(skeleton(correspondence.domain),), (skeleton(LINK_PATH),)]
         self._pattern = re.compile("|".join(patterns))
 
     def text(self, text: str, masks: Sequence[str] = ()) -> str:

@@ -169,7 +169,11 @@ class _Rewriter:
 
     def _ours(self) -> Iterator[Field]:
         if offer := self.treatment.unsubscribe:
-            yield Field.make("List-Unsubscribe", f"<mailto:{offer.address}?subject={quote(offer.text)}>")
+            ways = [f"<{offer.url}>"] if offer.url else []
+            ways.append(f"<mailto:{offer.address}?subject={quote(offer.text)}>")
+            yield Field.make("List-Unsubscribe", ",\r\n ".join(ways))
+            if offer.url and offer.url.startswith("https:"):  # RFC 8058 3.1: never without TLS
+                yield Field.make("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")
         if "x-tradepost-trace" not in self.seen:
             yield Field.make("X-Tradepost-Trace", self._mark())
         if self.correspondence.order:

@@ -15,14 +15,14 @@ _SEALED = re.compile(rf"(?<![0-9a-z])[0-9a-z]{{{ACTION_CHARS}}}(?![0-9a-z])")
 
 
 def sealed_inside(message: Message, correspondence: Correspondence, offered: frozenset[str]) -> list[str]:
-    """The places of a message in which a sealed action address can be read that is not one of `offered`."""
-    may = {address.partition("@")[0] for address in offered}
+    """The places of a message in which a sealed action can be read that is not one of `offered`."""
     texts = [("Subject", message.subject)]
     texts += [(f"part {part.path or '1'}", message.text(part)) for part in message.root.leaves() if part.is_text]
     places = []
     for place, text in texts:
-        found = {local for reading in _readings(text.lower()) for local in _SEALED.findall(reading)} - may
-        if any(correspondence.ring.open_action(correspondence.domain, local) for local in found):
+        found = {local for reading in _readings(text.lower()) for local in _SEALED.findall(reading)} - offered
+        ring, domain = correspondence.ring, correspondence.domain
+        if any(ring.open_action(domain, local) or ring.open_link(local) for local in found):
             places.append(f"{place}, a link of the relay's own")
     return places
 

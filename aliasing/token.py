@@ -63,6 +63,8 @@ _ID_BYTES = 10
 _ACTION_BYTES = 16 + 1 + _NUMBER_BYTES + _ID_BYTES
 ACTION_CHARS = 56
 """56 characters of 5 bits are exactly the 280 bits of an action address."""
+LINK_PATH = "/sealed/"
+"""Where on the messages page a sealed link leads: by this word one is found again in what comes back quoted."""
 
 
 class KeyRingError(ValueError):
@@ -102,16 +104,31 @@ class KeyRing:
 
     def seal_action(self, action: OpenedAction, domain: str, key_id: int) -> str:
         """The local part to which `action.actor` writes to have it done; raises KeyRingError for an unknown key."""
+        return self._seal_action(action, key_id, [b"action", domain.encode()])
+
+    def seal_link(self, action: OpenedAction, key_id: int) -> str:
+        """The last part of the address of the page on which `action.actor` has it done. Who knows a link may act, while
+        an action address is of use to its own party only: neither opens as the other."""
+        return self._seal_action(action, key_id, [b"link"])
+
+    def _seal_action(self, action: OpenedAction, key_id: int, associated: list[bytes]) -> str:
         message = decode(action.message, _ID_BYTES)
         if message is None:
             raise ValueError("a message's public id has 16 characters")
         what = _ACTIONS.index(action.action) * len(_ACTORS) + _ACTORS.index(action.actor)
         plain = bytes([what]) + action.correspondence.to_bytes(_NUMBER_BYTES, "big") + message
-        return encode(self._cipher(key_id).encrypt(plain, [b"action", domain.encode()]))
+        return encode(self._cipher(key_id).encrypt(plain, associated))
 
     def open_action(self, domain: str, local: str) -> OpenedAction | None:
         """What an action address was sealed for; None for anything else."""
-        opened = self._unseal(local, _ACTION_BYTES, [b"action", domain.encode()])
+        return self._open_action(local, [b"action", domain.encode()])
+
+    def open_link(self, token: str) -> OpenedAction | None:
+        """What a link was sealed for; None for anything else."""
+        return self._open_action(token, [b"link"])
+
+    def _open_action(self, text: str, associated: list[bytes]) -> OpenedAction | None:
+        opened = self._unseal(text, _ACTION_BYTES, associated)
         if opened is None or opened[0] >= len(_ACTIONS) * len(_ACTORS):
             return None
         action, actor = divmod(opened[0], len(_ACTORS))

@@ -142,6 +142,8 @@ class PolicySettings:
     """What else is taken out of texts: "addresses" (anybody's), "phones", "links"."""
     footer: bool = True
     """Whether messages end with the relay's own lines and links."""
+    action_url: str = ""
+    """Where the pages of sealed links are, to which the token is added; "" where all is done by mail alone."""
 
     def requires_authentication(self, domain: str) -> bool:
         """Whether who writes from an address of `domain` has to be authenticated."""

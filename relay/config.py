@@ -12,6 +12,7 @@ import os
 import re
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from aliasing.address import Address, AddressError
+from aliasing.token import LINK_PATH
 from policy.case import PolicySettings
 from relay import texts
 from relay.durable import read_regular
@@ -386,7 +388,8 @@ class Config(BaseSettings):
 
     def policy_settings(self, listeners: Sequence[Listener] = (), *, fronted: bool = False) -> PolicySettings:
         """What rules read; the arguments are is_exposed()'s."""
-        return self.policy.settings(exposed=self.is_exposed(listeners, fronted=fronted))
+        url = f"{self.page.base_url}{LINK_PATH}" if self.page.base_url else ""
+        return replace(self.policy.settings(exposed=self.is_exposed(listeners, fronted=fronted)), action_url=url)
 
     @cached_property
     def data_dir(self) -> Path:

@@ -219,7 +219,7 @@ def _treatment(case: Case, message: Message, message_id: str, notes: list[str]) 
             notes += _notes_of(case, part, found)
             if found.scrubbed is not None:
                 files[part] = found.scrubbed
-    footer = footer_for(case.facts.correspondence, case.facts.direction, message_id)
+    footer = footer_for(case.facts.correspondence, case.facts.direction, message_id, settings.action_url)
     offer = next((choice for choice in footer.choices if choice.action is Action.STOP_SELLER), None)
     return Treatment(html, files, removed, footer if settings.footer else None, offer, markers(), settings.redact)
 
@@ -232,21 +232,24 @@ def _notes_of(case: Case, part: Part, found: Findings) -> Iterator[str]:
         yield f"{name}: shows a real address in its text"
 
 
-def footer_for(correspondence: Correspondence, direction: Direction, message_id: str) -> Footer:
-    """The relay's own lines for the reader of a message, with addresses sealed for that reader."""
+def footer_for(correspondence: Correspondence, direction: Direction, message_id: str, action_url: str = "") -> Footer:
+    """The relay's own lines for the reader of a message, with addresses (and links) sealed for that reader."""
     reader = correspondence.parties[direction.reader]
-    choices = tuple(_choice(correspondence, action, Role(direction.reader), message_id, reader.language)
+    choices = tuple(_choice(correspondence, action, Role(direction.reader), message_id, reader.language, action_url)
                     for action in CHOICES[direction])
     side = "buyer" if direction.reader is Side.BUYER else "seller"
     say = {name: texts.text(reader.language, f"footer.{name}") for name in ("begin", f"intro_to_{side}", "end")}
     return Footer(say["begin"], say[f"intro_to_{side}"], choices, say["end"])
 
 
-def _choice(correspondence: Correspondence, action: Action, actor: Role, message_id: str, language: str) -> Choice:
+def _choice(correspondence: Correspondence, action: Action, actor: Role, message_id: str, language: str,
+            action_url: str) -> Choice:
     opened = OpenedAction(action, actor, correspondence.number, message_id)
-    local = correspondence.ring.seal_action(opened, correspondence.domain, correspondence.key_id)
+    ring, key_id = correspondence.ring, correspondence.key_id
+    local = ring.seal_action(opened, correspondence.domain, key_id)
+    url = action_url + ring.seal_link(opened, key_id) if action_url else None
     text = texts.text(language, f"footer.{action.replace('-', '_')}")
-    return Choice(action, text, Address(local, correspondence.domain))
+    return Choice(action, text, Address(local, correspondence.domain), url)
 
 
 @lru_cache(maxsize=1)
@@ -258,7 +261,7 @@ def markers() -> Markers:
 
 def _offered(treatment: Treatment) -> frozenset[str]:
     footer = treatment.footer.sealed if treatment.footer else frozenset()
-    return footer | ({str(treatment.unsubscribe.address)} if treatment.unsubscribe else set())
+    return footer | (treatment.unsubscribe.sealed if treatment.unsubscribe else frozenset())
 
 
 def _secrets(correspondence: Correspondence) -> list[Address]:

@@ -69,6 +69,29 @@ SELECT 'buyer', :buyer, 'unsolicited', :seller, 'by mail', :at
 WHERE NOT EXISTS (SELECT 1 FROM block WHERE party_id = :buyer AND kind = 'unsolicited'
                   AND counterpart_id IS :seller AND removed_at IS NULL);
 
+-- name: action_state
+-- What sealed actions about a message have done so far; `reporter` is whose report it is.
+SELECT m.reported_at IS NOT NULL AS reported, c.waiting_message_id IS NOT m.id AS settled,
+       EXISTS (SELECT 1 FROM block WHERE party_id = c.buyer_id AND kind = 'unsolicited'
+               AND counterpart_id = c.seller_id AND removed_at IS NULL) AS seller_stopped,
+       EXISTS (SELECT 1 FROM block WHERE party_id = c.buyer_id AND kind = 'unsolicited'
+               AND counterpart_id IS NULL AND removed_at IS NULL) AS all_stopped,
+       (SELECT detail FROM event WHERE message_id = m.id AND kind = 'action' AND name = 'report'
+        ORDER BY id DESC LIMIT 1) AS reporter
+FROM message m JOIN correspondence c ON c.id = m.correspondence_id WHERE m.public_id = ? AND m.correspondence_id = ?;
+
+-- name: unreport
+UPDATE message SET reported_at = NULL WHERE id = ? AND reported_at IS NOT NULL;
+
+-- name: answer_needed
+-- Again, if nothing was written since.
+UPDATE correspondence SET waiting_message_id = :message WHERE id = :id AND waiting_message_id IS NULL
+AND NOT EXISTS (SELECT 1 FROM message WHERE correspondence_id = :id AND id > :message AND state <> 'refused');
+
+-- name: resume_unsolicited
+UPDATE block SET removed_at = :at
+WHERE party_id = :buyer AND kind = 'unsolicited' AND counterpart_id IS :seller AND removed_at IS NULL;
+
 -- name: registry_changed
 -- What the daemons keep in memory is stale.
 UPDATE revision SET value = value + 1 WHERE name = 'registry';

@@ -287,18 +287,20 @@ class SqliteLedger:
             if row is None:
                 return False
             if action.action is Action.REPORT:
-                connection.execute(SQL["report"], (now.timestamp(), row["id"]))
+                changed = connection.execute(SQL["report"], (now.timestamp(), row["id"])).rowcount
             elif action.action is Action.AUTHORISE:
-                if not authorise(connection, row[f"{action.actor}_id"], action.message):
+                changed = authorise(connection, row[f"{action.actor}_id"], action.message)
+                if not changed:
                     return False
             elif action.action is Action.NO_ANSWER:
-                connection.execute(SQL["no_answer_needed"], (correspondence, row["id"]))
+                changed = connection.execute(SQL["no_answer_needed"], (correspondence, row["id"])).rowcount
             else:
                 seller = row["seller_id"] if action.action is Action.STOP_SELLER else None
-                connection.execute(SQL["stop_unsolicited"], {
-                    "buyer": row["buyer_id"], "seller": seller, "at": now.timestamp()})
+                changed = connection.execute(SQL["stop_unsolicited"], {
+                    "buyer": row["buyer_id"], "seller": seller, "at": now.timestamp()}).rowcount
                 connection.execute(SQL["registry_changed"])
-            self._insert_event(connection, now, row["id"], None, "action", action.action, action.actor)
+            if changed:
+                self._insert_event(connection, now, row["id"], None, "action", action.action, action.actor)
             return True
 
         return await self._writer.submit(work)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import tomllib
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from support import BUYER, SELLER, correspondence, message
 
 from aliasing.correspondence import Direction, Side
-from aliasing.footer import cut_html, cut_text
+from aliasing.footer import Footer, cut_html, cut_text
 from aliasing.leaks import names_secret
 from aliasing.message import Message
 from aliasing.redact import INSTEAD, Redactor
@@ -23,6 +24,7 @@ REDACTOR = Redactor(FRAME)
 SECRETS = [secret for secret, _ in FRAME.secrets()]
 UNCHANGED = tomllib.loads((Path(__file__).parent.parent / "golden" / "unchanged" / "texts.toml").read_text())["text"]
 FOOTER = footer_for(FRAME, Direction.TO_BUYER, "0123456789abcdef")
+WITH_LINKS = footer_for(FRAME, Direction.TO_BUYER, "0123456789abcdef", "https://mensajes.example:8443/sealed/")
 
 
 @pytest.mark.parametrize("case", UNCHANGED, ids=[case["why"][:60] for case in UNCHANGED])
@@ -58,19 +60,21 @@ def test_a_view_leads_back_to_what_was_written() -> None:
     assert seen.replace([(3, 6, "X"), (9, 10, "Y")]) == "ＡＢ X&#64;x Y"
 
 
+@pytest.mark.parametrize("footer", [FOOTER, WITH_LINKS], ids=["addresses", "links"])
 @pytest.mark.parametrize("prefix", ["", "> ", "> > ", "| "])
-def test_a_quoted_footer_is_cut_from_a_text(prefix: str) -> None:
-    quoted = "".join(prefix + line + "\r\n" for line in FOOTER.as_text().splitlines())
+def test_a_quoted_footer_is_cut_from_a_text(prefix: str, footer: Footer) -> None:
+    quoted = "".join(prefix + line + "\r\n" for line in footer.as_text().splitlines())
     text = f"Gracias.\r\n\r\nEl martes escribió:\r\n{prefix}Hola\r\n{quoted}{prefix}fin\r\n"
     cut = cut_text(text, markers())
     assert cut.startswith("Gracias.")
     assert cut.endswith(f"{prefix}fin\r\n")
     assert "Tradepost" not in cut
-    assert not any(address in cut for address in FOOTER.sealed)
+    assert not any(sealed in cut for sealed in footer.sealed)
 
 
-def test_a_quoted_footer_is_cut_from_html_with_its_mark_up() -> None:
-    html = f"<p>Gracias</p><blockquote><p>Hola</p>{FOOTER.as_html()}</blockquote>"
+@pytest.mark.parametrize("footer", [FOOTER, WITH_LINKS], ids=["addresses", "links"])
+def test_a_quoted_footer_is_cut_from_html_with_its_mark_up(footer: Footer) -> None:
+    html = f"<p>Gracias</p><blockquote><p>Hola</p>{footer.as_html()}</blockquote>"
     assert " ".join(cut_html(html, markers()).split()) == "<p>Gracias</p><blockquote><p>Hola</p> </blockquote>"
 
 
@@ -80,20 +84,35 @@ def test_text_that_only_speaks_of_us_is_not_cut() -> None:
 
 
 def test_a_sealed_link_without_its_footer_is_taken_out() -> None:
-    link = next(iter(FOOTER.sealed))
+    link = str(FOOTER.choices[0].address)
     assert REDACTOR.text(f"pulse {link.upper()} aquí") == f"pulse {INSTEAD} aquí"
     assert link not in REDACTOR.html(f'<a href="mailto:{link}?subject=x">x</a>')
 
 
 @pytest.mark.parametrize("spelt", [
+    "{url}", "{upper}", "<{url}>.", "https://safe.example/?url={quoted}&data=05", "otra.example{path}", "%2Fsealed%2F{token}"])
+def test_the_link_to_a_page_without_its_footer_is_taken_out(spelt: str) -> None:
+    for choice in WITH_LINKS.choices:
+        url = choice.url or ""
+        path = url.removeprefix("https://mensajes.example:8443")
+        text = spelt.format(url=url, upper=url.upper(), quoted=quote(url, safe=""), path=path, token=path.rpartition("/")[2])
+        clean = REDACTOR.text(f"pulse {text} aquí")
+        assert INSTEAD in clean
+        assert not sealed_inside(Message.parse(message(BUYER, "x", body=clean)), FRAME, frozenset())
+        assert url not in REDACTOR.html(f'<a href="{url}">x</a>')
+
+
+@pytest.mark.parametrize("footer", [FOOTER, WITH_LINKS], ids=["addresses", "links"])
+@pytest.mark.parametrize("spelt", [
     "{head}\r\n> {tail}", "{head}\u200b{tail}", "{head}<wbr>{tail}", "{head}{tail}", "<b>{head}</b>{tail}",
 ])
-def test_a_sealed_link_that_redaction_misses_is_still_seen(spelt: str) -> None:
-    local = next(iter(FOOTER.sealed)).partition("@")[0]
-    text = spelt.format(head=local[:20], tail=local[20:])
-    for raw in (message(BUYER, "x", body=text), message(BUYER, "x", subject=f"=?utf-8?B?{base64.b64encode(text.encode()).decode()}?=")):
-        assert sealed_inside(Message.parse(raw), FRAME, frozenset())
-        assert not sealed_inside(Message.parse(raw), FRAME, FOOTER.sealed)
+def test_a_sealed_link_that_redaction_misses_is_still_seen(spelt: str, footer: Footer) -> None:
+    for token in footer.sealed:
+        text = spelt.format(head=token[:20], tail=token[20:])
+        for raw in (message(BUYER, "x", body=text),
+                    message(BUYER, "x", subject=f"=?utf-8?B?{base64.b64encode(text.encode()).decode()}?=")):
+            assert sealed_inside(Message.parse(raw), FRAME, frozenset())
+            assert not sealed_inside(Message.parse(raw), FRAME, footer.sealed)
 
 
 def test_html_that_only_has_the_pieces_of_an_address_and_a_percent_sign_stays() -> None:

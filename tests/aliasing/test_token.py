@@ -4,7 +4,19 @@ from hypothesis import strategies as st
 from support import RING
 
 from aliasing.address import Address
-from aliasing.token import TOKEN_CHARS, KeyRing, KeyRingError, OpenedAlias, Role, decode, encode, open_alias
+from aliasing.token import (
+    ACTION_CHARS,
+    TOKEN_CHARS,
+    Action,
+    KeyRing,
+    KeyRingError,
+    OpenedAction,
+    OpenedAlias,
+    Role,
+    decode,
+    encode,
+    open_alias,
+)
 
 NUMBERS = st.integers(0, 2**64 - 1)
 
@@ -71,3 +83,16 @@ def test_base32_has_one_spelling(data: bytes) -> None:
 @given(st.text(max_size=60))
 def test_anything_else_is_no_token(text: str) -> None:
     assert RING.open(Role.BUYER, "relay.example", text) is None
+
+
+@pytest.mark.parametrize("action", Action)
+@pytest.mark.parametrize("actor", [Role.BUYER, Role.SELLER])
+def test_a_link_is_no_action_address_and_the_other_way_round(action: Action, actor: Role) -> None:
+    what = OpenedAction(action, actor, 7, "0123456789abcdef")
+    link, local = RING.seal_link(what, 1), RING.seal_action(what, "relay.example", 1)
+    assert len(link) == len(local) == ACTION_CHARS
+    assert RING.open_link(link) == RING.open_link(link.upper()) == RING.open_action("relay.example", local) == what
+    assert RING.open_link(local) is RING.open_action("relay.example", link) is None
+    for at in (0, 30, 55):
+        assert RING.open_link(link[:at] + ("7" if link[at] != "7" else "8") + link[at + 1 :]) is None
+    assert KeyRing({2: bytes(32)}).open_link(link) is None

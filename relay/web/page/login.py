@@ -95,7 +95,7 @@ async def ask(request: Request, next: str = "/") -> Response:  # noqa: A002 - it
 async def log_in(request: Request, login: Annotated[str, Form(max_length=MAX_ID_CHARS)] = "",
                  password: Annotated[str, Form(max_length=passwords.MAX_BYTES)] = "", next: Path = "/") -> Response:  # noqa: A002
     door: Door = request.app.state.door
-    login, network = login.strip(), _network(request)
+    login, network = login.strip(), network_of(request)
     if wait := door.wait_s(login, network):
         maillog.page_login("throttled", network)
         minutes = math.ceil(wait / 60)
@@ -169,7 +169,7 @@ def _out(request: Request) -> Response:
     return response
 
 
-def _network(request: Request) -> str:
+def network_of(request: Request) -> str:
     """The /24 or /64 that a try comes from. Behind a proxy on this machine it is what the proxy says: somebody who
     makes that up spares themselves this limit, and not that of the login."""
     host = request.client.host if request.client else ""

@@ -16,6 +16,7 @@ from fastapi import Depends, Request
 from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
+from aliasing.token import LINK_PATH
 from relay.config import Config
 from relay.errors import NotFound
 from relay.ledger.desk import Desk
@@ -26,7 +27,7 @@ from relay.web.page.words import Words, languages, negotiate, words
 
 PUBLIC = frozenset({"/login", "/language", "/static/{name}"})
 """Routes that need no session."""
-NO_TOKEN = frozenset[str]()
+NO_TOKEN = frozenset({LINK_PATH + "{token:path}"})
 """POST routes that need no token and no Origin: what they do is sealed in their address."""
 HOMES = {"seller": "/messages", "moderator": "/messages?filter=reported", "operator": "/sessions"}
 """Where each role begins."""
