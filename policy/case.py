@@ -161,6 +161,8 @@ class Facts:
     reader_addresses: frozenset[str]
     """Address.key of the other party: somebody who writes to their own alias."""
     closed_at: datetime | None = None
+    writer_blocked: bool = False
+    """The marketplace takes nothing at all from the writer."""
     counterpart_refused: bool = False
     """The reader takes nothing at all from this writer."""
     unsolicited_refused: str | None = None

@@ -314,6 +314,7 @@ class PageSection(_Section):
     session_idle: Duration = timedelta(hours=12)
     session_lifetime: Duration = timedelta(days=7)
     time_zone: str = "UTC"
+    moderators_read: Literal["reported", "all"] = "reported"
 
     @field_validator("base_url")
     @classmethod

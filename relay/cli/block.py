@@ -14,7 +14,7 @@ def _options(function: Callable[..., None]) -> Callable[..., None]:
     for option in reversed((
         click.option("--scope", type=click.Choice(["relay", "buyer", "seller"]), required=True,
                      help="Whose wish it is."),
-        click.option("--party", metavar="ID", help="The buyer or seller whose wish it is."),
+        click.option("--party", metavar="ID", help="The buyer or seller whose wish it is, or who is blocked."),
         click.option("--kind", type=click.Choice(BLOCK_KINDS), required=True, help="What is blocked."),
         click.option("--value", metavar="V", help="The counterpart's id, an address, a domain or a network."),
     )):

@@ -16,7 +16,7 @@ from relay import texts
 
 @dataclass(frozen=True)
 class Report:
-    """What a DSN says. `action` is "failed" or "delayed"; `status` an enhanced code (RFC 3463)."""
+    """What a DSN says. `action` is "failed", "delayed" …; `status` an enhanced code (RFC 3463)."""
 
     action: str
     status: str
@@ -41,32 +41,17 @@ class Report:
 
 def compose(report: Report) -> bytes:
     """The DSN as CRLF bytes, all ASCII."""
-    say = report.language
-    order = report.order or texts.text(say, "dsn.no_order")
-    values = {
-        "subject": report.subject, "order": order, "code": report.status,
-        "date": report.dated.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC"), **report.values,
-    }
-    values["reason"] = texts.text(say, f"dsn.{report.reason}", values)
-    body = texts.text(say, f"dsn.{report.action}_body", values).strip().replace("\n", "\r\n") + "\r\n"
+    values = _values(report)
+    values["reason"] = texts.text(report.language, f"dsn.{report.reason}", values)
     original = report.original_id.decode("ascii", "replace") if report.original_id else None
     boundary = f"dsn-{report.message_id}"
     header = [
-        Field.make("From", mailbox(texts.text(say, "dsn.from_name"), Address("mailer-daemon", report.domain))),
-        Field.make("To", mailbox("", report.originator)),
-        Field.make("Subject", encode_words(_one_line(texts.text(say, f"dsn.{report.action}_subject", values)))),
-        Field.make("Date", format_datetime(report.now.astimezone(UTC))),
-        Field.make("Message-ID", f"<{report.message_id}@{report.domain}>"),
-        # RFC 3834 5: nobody is to answer this
-        Field.make("Auto-Submitted", "auto-replied"),
-        Field.make("MIME-Version", "1.0"),
+        *_header(report, values, original),
         Field.make("Content-Type",
                    f'multipart/report; report-type=delivery-status;\r\n boundary="{boundary}"'),
     ]
-    if original:
-        header += [Field.make("In-Reply-To", f"<{original}>"), Field.make("References", f"<{original}>")]
     parts = (
-        _text_part(body, say),
+        _text_part(report, values),
         b"Content-Type: message/delivery-status\r\n\r\n" + _status(report),
         b"Content-Type: text/rfc822-headers\r\n\r\n" + _returned_header(report, original),
     )
@@ -76,8 +61,39 @@ def compose(report: Report) -> bytes:
     return out + f"--{boundary}--\r\n".encode()
 
 
-def _text_part(body: str, language: str) -> bytes:
-    return (f"Content-Type: text/plain; charset=utf-8\r\nContent-Language: {language}\r\n"
+def letter(report: Report) -> bytes:
+    """Words about a message and nothing for programs: its `reason` is a text itself. CRLF bytes, all ASCII."""
+    values = _values(report) | {"reason": report.reason}
+    original = report.original_id.decode("ascii", "replace") if report.original_id else None
+    return b"".join(found.raw for found in _header(report, values, original)) + _text_part(report, values)
+
+
+def _values(report: Report) -> dict[str, str]:
+    order = report.order or texts.text(report.language, "dsn.no_order")
+    return {"subject": report.subject, "order": order, "code": report.status,
+            "date": report.dated.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC"), **report.values}
+
+
+def _header(report: Report, values: Mapping[str, str], original: str | None) -> list[Field]:
+    say = report.language
+    header = [
+        Field.make("From", mailbox(texts.text(say, "dsn.from_name"), Address("mailer-daemon", report.domain))),
+        Field.make("To", mailbox("", report.originator)),
+        Field.make("Subject", encode_words(_one_line(texts.text(say, f"dsn.{report.action}_subject", values)))),
+        Field.make("Date", format_datetime(report.now.astimezone(UTC))),
+        Field.make("Message-ID", f"<{report.message_id}@{report.domain}>"),
+        # RFC 3834 5: nobody is to answer this
+        Field.make("Auto-Submitted", "auto-replied"),
+        Field.make("MIME-Version", "1.0"),
+    ]
+    if original:
+        header += [Field.make("In-Reply-To", f"<{original}>"), Field.make("References", f"<{original}>")]
+    return header
+
+
+def _text_part(report: Report, values: Mapping[str, str]) -> bytes:
+    body = texts.text(report.language, f"dsn.{report.action}_body", values).strip().replace("\n", "\r\n") + "\r\n"
+    return (f"Content-Type: text/plain; charset=utf-8\r\nContent-Language: {report.language}\r\n"
             "Content-Transfer-Encoding: quoted-printable\r\n\r\n").encode() + encode_transfer(
                 body.encode(), "quoted-printable")
 

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from aliasing.address import Address
+from aliasing.correspondence import Correspondence, Direction
 from aliasing.redact import redactor_for
-from relay.dsn.compose import Report, compose
+from relay.dsn.compose import Report, compose, letter
 from relay.dsn.question import compose_question
 from relay.ledger import Notice, ReturnedDelivery
 from relay.records import DeliveryKind, LedgerEntry, Outcome, new_id
+
+
+@dataclass(frozen=True)
+class About:
+    """The message that somebody is written to about."""
+
+    correspondence: Correspondence
+    direction: Direction
+    subject: str
+    received_at: datetime
+    original_id: bytes | None
 
 
 class Notices:
@@ -60,6 +73,17 @@ class Notices:
     def asks(self, entry: LedgerEntry, address: Address) -> bytes:
         """May this address write for the party? An answer to the message says yes."""
         return compose_question(entry, address, new_id())
+
+    def warned(self, about: About, reason: str, now: datetime) -> bytes:
+        """A moderator has words for the writer of a message."""
+        correspondence, direction = about.correspondence, about.direction
+        redactor = redactor_for(correspondence)
+        return letter(Report(
+            action="warned", status="", reason=redactor.text(reason), hostname=self._hostname,
+            domain=correspondence.domain, language=correspondence.parties[direction.writer].language,
+            message_id=new_id(), recipient=correspondence.alias(direction.reader),
+            originator=correspondence.alias(direction.writer), subject=redactor.text(about.subject),
+            order=correspondence.order or "", dated=about.received_at, now=now, original_id=about.original_id))
 
     def _notice(self, about: ReturnedDelivery, kind: DeliveryKind, action: str, status: str, reason: str,
                 now: datetime) -> Notice:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlite_utils import Database
@@ -16,6 +16,7 @@ from relay.errors import KeyRingFileError, NotFound
 from relay.ledger.opened import SQL, Opened
 from relay.ledger.registry import iso
 from relay.ledger.vault import MessageVault, open_message
+from relay.records import State
 
 FILTERS = {
     "all": "1",
@@ -81,6 +82,11 @@ class Listing:
             events.append({"at": iso(event["at"]), "kind": event["kind"], "name": event["name"], "detail": detail,
                            "remote": remote})
         return self._message(rows[0]) | {"events": events}
+
+    def is_moderated(self, message: Mapping[str, Any]) -> bool:
+        """Whether it was ever reported, or is held: what a moderator is there for."""
+        return message["reported"] or message["state"] == State.HELD or bool(
+            self._opened.query("was_reported", message["id"]))
 
     def content(self, public_id: str, by: str | None = "") -> bytes:
         """What is kept of a message: as it went on, or as it came where it was stopped at the door. That somebody

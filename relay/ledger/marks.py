@@ -32,12 +32,14 @@ class Marks:
 
     def decide(self, public_id: str, decision: str, reason: str) -> None:
         """End a report. Raises Conflict for a message that nobody reported."""
-        with self._opened.transaction() as connection:
-            number = self._find(public_id)["id"]
-            if not connection.execute("UPDATE message SET reported_at = NULL WHERE id = ? AND reported_at IS NOT NULL",
-                                      (number,)).rowcount:
-                raise Conflict("this message is not reported")
-            self._event("moderation", number, decision, f"{self._by}: {reason}")
+        with self._opened.transaction():
+            self.end_report(self._find(public_id)["id"], decision, reason)
+
+    def end_report(self, number: int, decision: str, reason: str) -> None:
+        """The same within a transaction, by the message's number."""
+        if not self._opened.connection.execute(SQL["unreport"], (number,)).rowcount:
+            raise Conflict("this message is not reported")
+        self._event("moderation", number, decision, f"{self._by}: {reason}")
 
     def _stop_waiting(self, public_id: str, name: str) -> None:
         with self._opened.transaction() as connection:

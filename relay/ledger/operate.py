@@ -66,8 +66,10 @@ class Chosen:
 class Operate:
     """One command at a time; each reads and writes in short transactions. Raises LedgerError."""
 
-    def __init__(self, opened: Opened) -> None:
+    def __init__(self, opened: Opened, note: str = "") -> None:
+        """`note`: who does it and why, for the messages' timelines."""
         self._opened = opened
+        self._note = note
         self._db = opened.connection
         self._urged: set[bytes] = set()
         self.longest_s = 0.0
@@ -132,7 +134,8 @@ class Operate:
                 f"AND finished_at IS NULL AND {_WHICH[verb]} RETURNING id, message_id, kind, destination_hash",
                 {"now": now, "ids": json.dumps(ids), "nowhere": NOWHERE}).fetchall()
             self._db.executemany(SQL["insert_event"], [
-                (now, row["message_id"], row["id"], None, "operator", f"queue-{verb}", "", None) for row in found])
+                (now, row["message_id"], row["id"], None, "operator", f"queue-{verb}", self._note, None)
+                for row in found])
             if verb in _MESSAGES:
                 self._db.executemany(SQL["message_state"], [
                     (_MESSAGES[verb], row["message_id"]) for row in found if row["kind"] == "message"])

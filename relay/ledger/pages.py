@@ -65,7 +65,7 @@ class Pages(Listing):
     def block_page(self, *, seller: int | None, cursor: str | None, limit: int) -> Paged:
         """Blocks in force; one seller's own, or all."""
         conditions, values = [BLOCKS], dict[str, object]({"limit": limit + 1, "seller": seller})
-        conditions += ["k.party_id = :seller"] if seller is not None else []
+        conditions += ["k.party_id = :seller AND k.scope <> 'relay'"] if seller is not None else []
         self._after("blocks", cursor, conditions, values, "k.id")
         rows = list(self._db.query(f"{' AND '.join(conditions)} ORDER BY k.id DESC LIMIT :limit", values))
         return Paged([self._registry.block(row) for row in rows[:limit]], self._next("blocks", rows, limit))
@@ -85,7 +85,7 @@ class Pages(Listing):
         rows = list(self._db.query(f"{BLOCKS} AND k.id = ?", (number,)))
         if not rows:
             raise NotFound("there is no such block")
-        return f"{rows[0]['side']}:{rows[0]['external_id']}" if rows[0]["side"] else None
+        return None if rows[0]["scope"] == "relay" else f"{rows[0]['side']}:{rows[0]['external_id']}"
 
     def message(self, public_id: str) -> dict[str, Any]:
         """One message in the form of `messages --json`. Raises NotFound."""

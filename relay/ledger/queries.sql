@@ -16,12 +16,12 @@ SELECT party_id, address_sealed, state, registered FROM address
 WHERE party_id IN (?, ?) AND address_sealed IS NOT NULL ORDER BY registered DESC, id;
 
 -- name: party_blocks
--- What one party has blocked (all live rows: there are few).
+-- What one party has blocked, and whether it is blocked itself (all live rows: there are few).
 SELECT kind, counterpart_id FROM block WHERE party_id = ? AND removed_at IS NULL;
 
 -- name: relay_blocks
--- The operator's block lists.
-SELECT kind, value, value_sealed FROM block WHERE scope = 'relay' AND removed_at IS NULL;
+-- The operator's block lists, without parties: those are found with what a party has blocked.
+SELECT kind, value, value_sealed FROM block WHERE scope = 'relay' AND kind <> 'party' AND removed_at IS NULL;
 
 -- name: revision
 -- Goes up with every change to parties, orders, addresses and blocks: what was read before it is stale.
@@ -82,6 +82,25 @@ FROM message m JOIN correspondence c ON c.id = m.correspondence_id WHERE m.publi
 
 -- name: unreport
 UPDATE message SET reported_at = NULL WHERE id = ? AND reported_at IS NOT NULL;
+
+-- name: was_reported
+SELECT 1 FROM message m JOIN event e ON e.message_id = m.id
+WHERE m.public_id = ? AND e.kind IN ('action', 'moderation') AND e.name IN ('report', 'upheld', 'dismissed', 'warned',
+'blocked') LIMIT 1;
+
+-- name: held_of
+SELECT id FROM delivery WHERE message_id = ? AND state = 'held';
+
+-- name: block_party
+-- By the marketplace: nothing that it writes passes.
+INSERT INTO block (scope, party_id, kind, reason, created_at)
+SELECT 'relay', :party, 'party', :reason, :at
+WHERE NOT EXISTS (SELECT 1 FROM block WHERE party_id = :party AND kind = 'party' AND removed_at IS NULL);
+
+-- name: blocked_parties
+SELECT k.id, k.party_id, k.reason, k.created_at, p.side, p.external_id, p.name_sealed, p.data_key, p.ring_key
+FROM block k JOIN party p ON p.id = k.party_id WHERE k.kind = 'party' AND k.removed_at IS NULL
+ORDER BY k.id DESC LIMIT 500;
 
 -- name: answer_needed
 -- Again, if nothing was written since.

@@ -29,7 +29,8 @@ class Known:
     vaults: Mapping[Side, PartyVault]
     numbers: Mapping[Side, int]
     refusals: Mapping[Side, frozenset[tuple[str, int | None]]]
-    """What each side has blocked: (kind, number of the counterpart or None for all)."""
+    """What each side has blocked: (kind, number of the counterpart or None for all); ("party", None) is a block of
+    that side itself, by the marketplace."""
     closed_at: datetime | None
 
 

@@ -30,7 +30,7 @@ MAX_NAME_CHARS = 100
 BLOCKS = ("SELECT k.*, p.side, p.external_id, o.external_id AS counterpart FROM block k "
           "LEFT JOIN party p ON p.id = k.party_id LEFT JOIN party o ON o.id = k.counterpart_id "
           "WHERE k.removed_at IS NULL")
-BLOCK_KINDS = ("unsolicited", "counterpart", "address", "domain", "network")
+BLOCK_KINDS = ("unsolicited", "counterpart", "party", "address", "domain", "network")
 
 
 @dataclass(frozen=True)
@@ -297,14 +297,15 @@ class Registry:
             self._table("block").update(known, {"removed_at": time.time()})
             self._event("block-remove", f"{scope} {kind}", row["party_id"])
 
-    def lift_block(self, number: int) -> None:
-        """End a block by its id. Raises NotFound."""
+    def lift_block(self, number: int, note: str = "") -> None:
+        """End a block by its id; `note` says who and why. Raises NotFound."""
         with self._transaction():
             found = list(self._db.query("SELECT * FROM block WHERE id = ? AND removed_at IS NULL", (number,)))
             if not found:
                 raise NotFound("there is no such block")
             self._table("block").update(number, {"removed_at": time.time()})
-            self._event("block-remove", f"{found[0]['scope']} {found[0]['kind']}", found[0]["party_id"])
+            what = f"{found[0]['scope']} {found[0]['kind']}"
+            self._event("block-remove", f"{what}; {note}" if note else what, found[0]["party_id"])
 
     def blocks(self) -> Iterator[dict[str, Any]]:
         for row in self._db.query(f"{BLOCKS} ORDER BY k.id"):
@@ -315,14 +316,20 @@ class Registry:
         sealed = row["value_sealed"]
         value = self._opened.vault.unseal_blocked(sealed) if sealed else row["value"]
         return {"id": str(row["id"]), "scope": row["scope"], "kind": row["kind"],
-                "party": row["external_id"], "value": row["counterpart"] or value,
+                "party": f"{row['side']}:{row['external_id']}" if row["kind"] == "party" else row["external_id"],
+                "value": row["counterpart"] or value,
                 "reason": row["reason"], "created_at": iso(row["created_at"])}
 
     def _block_row(self, scope: str, party: str | None, kind: str, value: str | None) -> dict[str, Any]:
         empty: dict[str, Any] = {"scope": scope, "kind": kind, "party_id": None, "counterpart_id": None, "value": None}
         if scope == "relay":
-            if kind not in ("address", "domain", "network"):
-                raise UsageError(f"the relay blocks an address, a domain or a network; {kind} is a party's choice")
+            if kind not in ("party", "address", "domain", "network"):
+                raise UsageError(f"the relay blocks a party, an address, a domain or a network; {kind} is a party's "
+                                 "choice")
+            if kind == "party":
+                if party is None or value is not None:
+                    raise UsageError("say which party and no value", "with --party seller:ID or buyer:ID")
+                return empty | {"party_id": self.find_party(party)["id"]}
             if value is None:
                 raise UsageError(f"say which {kind}", "with --value")
             if kind == "address":

@@ -101,6 +101,7 @@ class SqliteLedger:
             writer_addresses=known.states[direction.writer],
             reader_addresses=frozenset(known.states[direction.reader]),
             closed_at=known.closed_at,
+            writer_blocked=("party", None) in known.refusals[direction.writer],
             counterpart_refused=("counterpart", writer) in refusals,
             unsolicited_refused=unsolicited,
             last_buyer_message_at=_time(counts["last_buyer_message_at"]),

@@ -111,8 +111,10 @@ class PurgedOut(BaseModel):
 
 class BlockBody(Strict):
     scope: Literal["relay", "buyer", "seller"]
-    kind: Literal["unsolicited", "counterpart", "address", "domain", "network"]
-    party: PartyId | None = Field(None, description="Whose wish it is, where scope is buyer or seller.")
+    kind: Literal["unsolicited", "counterpart", "party", "address", "domain", "network"]
+    party: Annotated[Line, Field(min_length=1, max_length=MAX_ID_CHARS + len("seller:"))] | None = Field(
+        None, description="Whose wish it is, where scope is buyer or seller; with kind party \"seller:ID\" or "
+                          "\"buyer:ID\": who is blocked by the marketplace.")
     value: Annotated[Line, Field(min_length=1, max_length=320)] | None = Field(
         None, description="The counterpart's id, an address, a domain or a network; "
                           "null with kind unsolicited means from every seller.")
@@ -242,5 +244,5 @@ class TemplateOut(BaseModel):
     updated_at: datetime
 
 
-assert set(BLOCK_KINDS) == {"unsolicited", "counterpart", "address", "domain", "network"}
+assert set(BLOCK_KINDS) == {"unsolicited", "counterpart", "party", "address", "domain", "network"}
 PartyView.model_rebuild()

@@ -11,14 +11,14 @@ from starlette.types import ASGIApp
 from relay.config import Config
 from relay.ledger.desk import Desk
 from relay.receive.service import Service
-from relay.web.page import files, link, listing, login, static, thread
+from relay.web.page import files, link, listing, login, moderation, static, thread
 from relay.web.page.headers import Headers
 from relay.web.page.link import Turnstile
 from relay.web.page.login import Door
 from relay.web.page.mistakes import install
 from relay.web.page.viewer import enter
 
-ROUTERS = (static.router, login.router, listing.router, files.router, thread.router, link.router)
+ROUTERS = (static.router, login.router, listing.router, files.router, thread.router, link.router, moderation.router)
 BIG = frozenset[tuple[str, str]]()
 """(method, path) where bodies as big as a message may come."""
 _TELEMETRY_OFF: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}

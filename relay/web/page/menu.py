@@ -20,6 +20,9 @@ class Entry:
 
 
 ENTRIES: Sequence[Entry] = (
+    Entry("menu.reports", "/reports", ("moderator",), ("/moderation",)),
+    Entry("menu.held", "/held", ("moderator",)),
+    Entry("menu.blocked", "/blocked", ("moderator",)),
     Entry("menu.messages", "/messages", ("seller", "moderator"), ("/orders",)),
 )
 

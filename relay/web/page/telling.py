@@ -91,7 +91,8 @@ def _line(event: Mapping[str, Any], words: Words) -> Line | None:
                     {"failed": "bad", "delayed": "wait"}.get(known, ""), remote=event["remote"])
     if kind == "cleaned":
         return Line(at, words("event.cleaned"))
-    for text in (f"event.{kind}_{name.replace('-', '_')}", f"event.{kind}"):
+    plain = f"event.{kind}_{name.replace('-', '_')}"
+    for text in (*([f"{plain}_why"] if event["detail"] else []), plain, f"event.{kind}"):
         if words.has(text):
             return Line(at, words(text, detail=event["detail"]))
     return None

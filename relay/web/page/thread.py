@@ -59,14 +59,19 @@ async def show_order(request: Request, order: Annotated[str, Path(max_length=200
 @router.get("/messages/{id}/open")
 async def open_message(request: Request, id: MessageId, viewer: Reader, desk: AtDesk) -> Response:  # noqa: A002
     """One message with what it says, to stand in the place of its closed form."""
+    return render(request, "message.html", **await one_message(request, id, viewer, desk))
+
+
+async def one_message(request: Request, public_id: str, viewer: Viewer, desk: AtDesk) -> dict[str, Any]:
+    """What message.html shows of a message and what it says; that a moderator looked is recorded. Raises NotFound."""
     def look(opened: Opened) -> tuple[Thread, dict[str, Any], dict[str, str]]:
         inbox = Inbox(opened)
-        thread = _visible(inbox.thread_of(id), viewer)
-        message = _told(inbox.timeline(id), viewer)
+        thread = _visible(inbox.thread_of(public_id), viewer)
+        message = _told(inbox.timeline(public_id), viewer)
         return thread, message | {"body": _body(inbox, message, viewer)}, inbox.versions(thread.number)
 
     thread, message, versions = await desk.read(look)
-    return render(request, "message.html", thread=thread, one=_prepared(request, message, versions, focus=id))
+    return {"thread": thread, "one": _prepared(request, message, versions, focus=public_id)}
 
 
 @router.get("/messages/{id}/news")
@@ -120,6 +125,8 @@ def kept(inbox: Inbox, message: dict[str, Any], viewer: Viewer) -> bytes:
     """What may be shown of it. Raises NotFound; that a moderator looked is recorded."""
     if not is_as_sent(message) and viewer.role != "moderator":
         raise NotFound("nothing that is to be shown is kept of this message")
+    if viewer.role == "moderator" and not viewer.reads_all and not inbox.is_moderated(message):
+        raise NotFound("nobody has asked a moderator to look at this message")
     return inbox.content(message["id"], None if viewer.role == "seller" else f"page {viewer.login}")
 
 

@@ -29,7 +29,7 @@ PUBLIC = frozenset({"/login", "/language", "/static/{name}"})
 """Routes that need no session."""
 NO_TOKEN = frozenset({LINK_PATH + "{token:path}"})
 """POST routes that need no token and no Origin: what they do is sealed in their address."""
-HOMES = {"seller": "/messages", "moderator": "/messages?filter=reported", "operator": "/sessions"}
+HOMES = {"seller": "/messages", "moderator": "/reports", "operator": "/sessions"}
 """Where each role begins."""
 SAFE = ("GET", "HEAD")
 
@@ -41,6 +41,8 @@ class Viewer:
     session: Session
     token: str = field(repr=False)
     """Of CSRF protection."""
+    reads_all: bool = False
+    """Of a moderator: not only what was reported or is held."""
 
     @property
     def login(self) -> str:
@@ -150,7 +152,7 @@ async def _find(request: Request) -> Viewer | None:
         return None
     if await desk.read(lambda opened: sessions(opened, config).is_stale(session)):
         await desk.write(lambda opened: sessions(opened, config).seen(session))
-    return Viewer(session, token_for(cookie))
+    return Viewer(session, token_for(cookie), config.page.moderators_read == "all")
 
 
 # -- our own page ------------------------------------------------------------------------------------------------
