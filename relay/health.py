@@ -19,12 +19,15 @@ from relay.http import Page, Pages
 from relay.ledger.depth import Depth, queue_depth
 from relay.ledger.sqlite import SqliteLedger
 from relay.peers import Peer, ask_all
+from relay.records import Finding
 from relay.vitals import Report, Vitals
 
 DEPTH_S = 5.0
 """How long a count of the queue is good for, at least."""
 DEPTH_SHARE = 20
 """It is good for as many times the time that it took: at a million entries some seconds."""
+OLD_S, LOW_BYTES, EXPIRES_S = 14_400, 1_000_000_000, 7 * 86_400
+"""When somebody should look: age of the oldest delivery, room left for the ledger, time left of the certificate."""
 PROBE_S = 5.0
 """How long a probing write is good for, and how long it may take."""
 
@@ -71,6 +74,28 @@ class Health:
         if not found:
             return Page(b"ready\n")
         return Page("".join(f"{problem}\n" for problem in found).encode(), HTTPStatus.SERVICE_UNAVAILABLE)
+
+    async def findings(self) -> list[Finding]:
+        """What the pages for machines say, for people; the limits are those of conf/prometheus-alerts.yml."""
+        reports = await self._reports()
+        problems = tuple(problem for report in reports if report is not None for problem in report.problems)
+        alive = sum(report is not None and report.alive for report in reports)
+        found = [Finding("workers", "good" if alive == len(reports) and not problems else "bad",
+                         {"alive": alive, "count": len(reports)}, problems)]
+        unwritable = await self._probe()
+        found.append(Finding("ledger", "bad" if unwritable else "good", {}, (unwritable,) if unwritable else ()))
+        if depth := await self._queue():
+            age = max(0.0, datetime.now(UTC).timestamp() - depth.oldest) if depth.oldest else 0.0
+            values = {state: float(depth.count.get(state, 0)) for state in metrics.QUEUE_STATES}
+            found.append(Finding("queue", "bad" if age > OLD_S else "good", values | {"oldest_s": age}))
+        free = _free_bytes(self._ledger_path.parent)
+        found.append(Finding("disk", "bad" if free < LOW_BYTES else "good", {"free": free}))
+        if expires := tls.expires_at(self.certificate):
+            left = (expires - datetime.now(UTC)).total_seconds()
+            tone = "bad" if left < EXPIRES_S else "wait" if left < 2 * EXPIRES_S else "good"
+            found.append(Finding("certificate", tone, {"left_s": left}))
+        found.append(Finding("configuration", "bad" if self.reload_refused else "good"))
+        return found
 
     async def _reports(self) -> list[Report | None]:
         return [self._vitals.report(), *await ask_all(self._peers)]

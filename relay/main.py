@@ -291,6 +291,8 @@ class Daemon:
             return [self._watch(stop, None), answer(self._seat.lines[0], self._vitals.report)]
         peers = [await Peer.open(end) for end in self._seat.lines]
         self._health = Health(self._vitals, self._ledger, self._config.ledger_path, self._config.certificate[0], peers)
+        if self._web:
+            self._web.findings = self._health.findings
         for sock in self._seat.metrics:
             self._endpoints.append(await Endpoint(self._health.pages).listen(sock))
             maillog.listening("metrics", str(address_of(sock)))

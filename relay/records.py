@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -11,6 +12,17 @@ from aliasing.address import Address
 from aliasing.correspondence import Correspondence, Direction
 from aliasing.token import encode
 from policy.verdict import Reply, Verdict
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How one thing about the daemon is, for its operator: `name` is stable, `tone` is good, wait or bad, `values` are
+    what its words are filled with, `problems` lines of the daemon's own."""
+
+    name: str
+    tone: str
+    values: Mapping[str, float] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
 
 
 class State(StrEnum):

@@ -222,3 +222,10 @@ def m0007_page(db: Database) -> None:
                "WHERE last_message_id IS NOT NULL")
     db.execute("CREATE TRIGGER message_last AFTER INSERT ON message WHEN new.state <> 'self' BEGIN "
                "UPDATE correspondence SET last_message_id = new.id WHERE id = new.correspondence_id; END")
+
+
+@migrations()
+def m0008_desk(db: Database) -> None:
+    """What operators look at: throughput over time, destinations with something on hold."""
+    db.execute("CREATE INDEX event_traffic ON event (at, kind, name) WHERE kind IN ('verdict', 'outcome')")
+    db.execute("CREATE INDEX delivery_held ON delivery (destination_hash) WHERE state = 'held'")

@@ -437,3 +437,36 @@ SELECT m.public_id, m.state, m.reported_at IS NOT NULL AS reported, m.id IS c.wa
        (SELECT max(e.id) FROM event e WHERE e.message_id = m.id AND e.name <> 'content-shown') AS event
 FROM message m JOIN correspondence c ON c.id = m.correspondence_id
 WHERE m.correspondence_id = ? AND m.state <> 'self' ORDER BY m.id DESC LIMIT ?;
+
+-- name: traffic
+-- What came and how attempts ended, by slices of time: all of it from one index.
+SELECT CAST((at - :since) / :step AS INTEGER) AS slice, kind, CASE WHEN kind = 'verdict' AND name <> 'pass'
+       THEN 'refused' ELSE name END AS outcome, count(*) AS count
+FROM event INDEXED BY event_traffic
+WHERE kind IN ('verdict', 'outcome') AND at >= :since AND at < :until GROUP BY slice, kind, outcome;
+
+-- name: destinations
+-- Those in trouble first, then the longest waiting; without what was dropped.
+SELECT destination_hash, failures, not_before FROM lane WHERE destination_hash <> x''
+ORDER BY failures DESC, due_at LIMIT ?;
+
+-- name: destinations_held
+-- From one to the next in the index, however many deliveries each has.
+WITH RECURSIVE held (lane) AS (
+    SELECT min(destination_hash) FROM delivery WHERE state = 'held' UNION ALL
+    SELECT (SELECT min(destination_hash) FROM delivery WHERE state = 'held' AND destination_hash > held.lane)
+    FROM held WHERE held.lane IS NOT NULL)
+SELECT lane FROM held WHERE lane IS NOT NULL LIMIT ?;
+
+-- name: destination_depth
+-- How much waits for a destination, as far as `limit`.
+SELECT state, count(*) AS count, min(created_at) AS oldest FROM (
+    SELECT state, created_at FROM delivery INDEXED BY delivery_destination
+    WHERE finished_at IS NULL AND destination_hash = :lane LIMIT :limit) GROUP BY state;
+
+-- name: destination_address
+-- Any mailbox there, for the name of its domain.
+SELECT a.address_sealed, p.id AS party_id, p.data_key, p.ring_key
+FROM delivery d INDEXED BY delivery_destination JOIN party p ON p.id = d.party_id
+JOIN address a ON a.party_id = p.id AND a.registered = 1
+WHERE d.finished_at IS NULL AND d.destination_hash = ? AND p.data_key IS NOT NULL LIMIT 1;

@@ -396,8 +396,14 @@ def _block_value(kind: str, value: str) -> str:
     try:
         if kind == "network":
             return str(ipaddress.ip_network(value, strict=False))
+        return valid_domain(value)
+    except ValueError:
+        raise UsageError(f"{value} is no network; write it like 192.0.2.0/24 or 2001:db8::/32") from None
+
+
+def valid_domain(value: str) -> str:
+    """A domain name in the form that addresses have it (IDNA). Raises UsageError."""
+    try:
         return Address.parse(f"postmaster@{value.lstrip('.@')}").domain
     except AddressError:
         raise UsageError(f"{value} is no domain name") from None
-    except ValueError:
-        raise UsageError(f"{value} is no network; write it like 192.0.2.0/24 or 2001:db8::/32") from None

@@ -17,7 +17,7 @@ from relay.receive.service import Service
 from relay.web import messages, orders, parties, sending, templates, webhooks
 from relay.web.access import Access
 from relay.web.guard import Guard
-from relay.web.page.app import BIG, make_page
+from relay.web.page.app import BIG, Findings, make_page
 from relay.web.problem import MEDIA_TYPE, PROBLEMS, TYPES, ProblemDetails, install
 from relay.web.public import public_routes
 
@@ -33,9 +33,10 @@ Every answer that is not what was asked for is problem details (RFC 9457) with a
 give `next` of one page as `cursor` of the following request. Times are UTC."""
 
 
-def make_app(config: Callable[[], Config], desk: Desk, access: Access, service: Service, public: Public) -> ASGIApp:
+def make_app(config: Callable[[], Config], desk: Desk, access: Access, service: Service, public: Public,
+             findings: Findings) -> ASGIApp:
     """`config` is asked anew each time: SIGHUP may have changed it."""
-    api, page = make_api(config, desk, access, service), make_page(config, desk, service)
+    api, page = make_api(config, desk, access, service), make_page(config, desk, service, findings)
 
     api.router.routes.extend(public_routes(public))
 

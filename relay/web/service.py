@@ -9,8 +9,10 @@ from relay.config import Config
 from relay.ledger.desk import Desk
 from relay.public import Public
 from relay.receive.service import Service
+from relay.records import Finding
 from relay.web.access import Access
 from relay.web.app import make_app
+from relay.web.page.app import Findings
 from relay.web.server import WebServer
 from relay.zone.plan import plan_of
 
@@ -22,8 +24,13 @@ class Web:
         self._config = config
         self._access = Access(desk, config.api)
         self._public = Public(plan_of(config))
-        app = make_app(lambda: self._config, desk, self._access, service, self._public)
+        self.findings: Findings | None = None
+        """What the page says of the daemon's health; set once there is somebody to ask."""
+        app = make_app(lambda: self._config, desk, self._access, service, self._public, self._findings)
         self._server = WebServer(app, list(sockets))
+
+    async def _findings(self) -> list[Finding]:
+        return await self.findings() if self.findings else []
 
     def reconfigure(self, config: Config) -> None:
         """Other settings for what is asked from now on."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -11,25 +11,30 @@ from starlette.types import ASGIApp
 from relay.config import Config
 from relay.ledger.desk import Desk
 from relay.receive.service import Service
-from relay.web.page import files, link, listing, login, moderation, static, thread
+from relay.records import Finding
+from relay.web.page import files, health, link, listing, login, moderation, queue, static, thread, throughput
 from relay.web.page.headers import Headers
 from relay.web.page.link import Turnstile
 from relay.web.page.login import Door
 from relay.web.page.mistakes import install
+from relay.web.page.throughput import Gauge
 from relay.web.page.viewer import enter
 
-ROUTERS = (static.router, login.router, listing.router, files.router, thread.router, link.router, moderation.router)
+ROUTERS = (static.router, login.router, listing.router, files.router, thread.router, link.router, moderation.router,
+           queue.router, throughput.router, health.router)
 BIG = frozenset[tuple[str, str]]()
 """(method, path) where bodies as big as a message may come."""
+Findings = Callable[[], Awaitable[list[Finding]]]
+"""How the daemon is, as its health pages say it."""
 _TELEMETRY_OFF: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 
 
-def make_page(config: Callable[[], Config], desk: Desk, service: Service) -> ASGIApp:
+def make_page(config: Callable[[], Config], desk: Desk, service: Service, findings: Findings) -> ASGIApp:
     """`config` is asked anew each time: SIGHUP may have changed it."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=_TELEMETRY_OFF,
                   dependencies=[Depends(enter)])
     app.state.config, app.state.desk, app.state.service, app.state.door = config, desk, service, Door()
-    app.state.turnstile = Turnstile()
+    app.state.turnstile, app.state.findings, app.state.gauge = Turnstile(), findings, Gauge()
     install(app)
     for router in ROUTERS:
         app.include_router(router)

@@ -23,6 +23,9 @@ ENTRIES: Sequence[Entry] = (
     Entry("menu.reports", "/reports", ("moderator",), ("/moderation",)),
     Entry("menu.held", "/held", ("moderator",)),
     Entry("menu.blocked", "/blocked", ("moderator",)),
+    Entry("menu.queue", "/queue", ("operator",)),
+    Entry("menu.throughput", "/throughput", ("operator",)),
+    Entry("menu.health", "/health", ("operator",)),
     Entry("menu.messages", "/messages", ("seller", "moderator"), ("/orders",)),
 )
 

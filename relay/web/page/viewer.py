@@ -29,7 +29,7 @@ PUBLIC = frozenset({"/login", "/language", "/static/{name}"})
 """Routes that need no session."""
 NO_TOKEN = frozenset({LINK_PATH + "{token:path}"})
 """POST routes that need no token and no Origin: what they do is sealed in their address."""
-HOMES = {"seller": "/messages", "moderator": "/reports", "operator": "/sessions"}
+HOMES = {"seller": "/messages", "moderator": "/reports", "operator": "/queue"}
 """Where each role begins."""
 SAFE = ("GET", "HEAD")
 

@@ -83,6 +83,10 @@ class Words:
             return format_time(local, "HH:mm", locale=self._locale)
         return format_date(local, "d MMM" if local.year == now.year else "d MMM y", locale=self._locale)
 
+    def clock(self, at: str | datetime) -> str:
+        """The time of day: "10:05"."""
+        return format_time(self._local(at), "HH:mm", locale=self._locale)
+
     def span(self, seconds: float) -> str:
         """A duration in its biggest unit: "3 hours"."""
         return format_timedelta(timedelta(seconds=seconds), threshold=1.2, locale=self._locale)
