@@ -93,7 +93,7 @@ class Words:
 
     def octets(self, count: int) -> str:
         """A size: "1.2 MB"."""
-        for unit, factor in (("MB", 1_000_000), ("kB", 1000)):
+        for unit, factor in (("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1000)):
             if count >= factor:
                 return f"{format_decimal(round(count / factor, 1), locale=self._locale)} {unit}"
         return f"{self.number(count)} B"
