@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from email import message_from_bytes, policy
 from typing import Any
 
@@ -14,18 +13,11 @@ from support import BUYER, ORDER, SELLER, Relay, message
 
 from relay.ledger.listing import COLUMNS, JOINS, Listing
 from relay.ledger.marks import Marks
-from relay.ledger.opened import Opened, open_ledger
+from relay.ledger.opened import Opened
 from relay.ledger.operate import Chosen, Operate
 
 REASON = "Pide el pago por fuera <script>alert(1)</script>"
 NUMBERS = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def opened(shop: Relay) -> Iterator[Opened]:
-    ledger = open_ledger(shop.folder / "var/ledger.db", shop.folder / "var/keys")
-    yield ledger
-    ledger.close()
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,18 +12,11 @@ from pages import Page
 from support import BUYER, SELLER, Relay, message
 
 from relay.ledger.listing import Listing
-from relay.ledger.opened import Opened, open_ledger
+from relay.ledger.opened import Opened
 from relay.ledger.traffic import SERIES, Traffic
 
 NUMBERS = itertools.count()
 PATHS = ("/queue", "/queue/destinations", "/throughput", "/throughput/part", "/health", "/health/part")
-
-
-@pytest.fixture(scope="module")
-def opened(shop: Relay) -> Iterator[Opened]:
-    ledger = open_ledger(shop.folder / "var/ledger.db", shop.folder / "var/keys")
-    yield ledger
-    ledger.close()
 
 
 @pytest.fixture(scope="module")
