@@ -307,6 +307,30 @@ class RetentionSection(_Section):
     content: Annotated[Duration | None, UNSET] = timedelta(days=365)
 
 
+class OidcSection(_Section):
+    """An OpenID Connect provider by which people may log in to the page."""
+
+    issuer: str = ""
+    client_id: str = ""
+    client_secret_file: Annotated[Path | None, UNSET] = None
+    name: str = ""
+
+    @field_validator("issuer")
+    @classmethod
+    def _issuer(cls, value: str) -> str:
+        parts = urlsplit(value)
+        local = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
+        if value and (not (parts.scheme == "https" or local) or not parts.hostname or parts.query or parts.fragment):
+            raise ValueError('write it as the provider does, like "https://login.example.com/realms/shop"')
+        return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if bool(self.issuer) != bool(self.client_id):
+            raise ValueError("issuer and client_id belong together")
+        return self
+
+
 class PageSection(_Section):
     """The messages page, on listen.http like the API."""
 
@@ -315,6 +339,13 @@ class PageSection(_Section):
     session_lifetime: Duration = timedelta(days=7)
     time_zone: str = "UTC"
     moderators_read: Literal["reported", "all"] = "reported"
+    oidc: OidcSection = OidcSection()
+
+    @model_validator(mode="after")
+    def _known_to_the_provider(self) -> Self:
+        if self.oidc.issuer and not self.base_url:
+            raise ValueError("oidc needs base_url: the provider sends people back there")
+        return self
 
     @field_validator("base_url")
     @classmethod
@@ -410,6 +441,11 @@ class Config(BaseSettings):
     def ca_file(self) -> Path | None:
         """Authorities for outbound TLS; None for the system's."""
         return self._base / self.outbound.ca_file if self.outbound.ca_file else None
+
+    @cached_property
+    def oidc_secret_file(self) -> Path | None:
+        named = self.page.oidc.client_secret_file
+        return self._base / named if named else None
 
     @cached_property
     def certificate(self) -> tuple[Path, Path]:

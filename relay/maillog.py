@@ -168,6 +168,11 @@ def page_login(result: str, network: str) -> None:
     log.get().log(20 if result == "accepted" else 30, "page-login", result=result, network=network)
 
 
+def page_sso_failed(reason: str) -> None:
+    """A login by the OpenID Connect provider came to nothing; `reason` is a text of ours."""
+    log.get().warning("page-sso-failed", reason=reason)
+
+
 def webhook_called(call: str, webhook: int, attempt: int, status: int) -> None:
     """`status` is HTTP's, 0 where there was no answer."""
     log.get().info("webhook-called", call=call, webhook=webhook, attempt=attempt, status=status)

@@ -1,4 +1,4 @@
-"""login add | password | remove | list."""
+"""login add | password | link | remove | list."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import click
 from relay.cli.common import Group, json_option, opened_ledger, show
 from relay.errors import UsageError
 from relay.ledger.logins import ROLES, Logins
+
+MAX_SUBJECT_CHARS = 255
+"""OpenID Connect Core 1.0 2."""
 
 
 @click.group(cls=Group)
@@ -44,6 +47,20 @@ def login_password(name: str) -> None:
         logins.get(name)
         logins.change(name, _hashed())
         click.echo(f"{name}: password changed")
+
+
+@login.command("link")
+@click.argument("name", metavar="ID")
+@click.argument("subject", required=False)
+def login_link(name: str, subject: str | None) -> None:
+    """Who a login is to the OpenID Connect provider (page.oidc): its `sub` there. Without SUBJECT: nobody any more."""
+    if subject is not None and not 0 < len(subject) <= MAX_SUBJECT_CHARS:
+        raise UsageError(f"a subject has 1 to {MAX_SUBJECT_CHARS} characters")
+    with opened_ledger() as (opened, config):
+        if subject is not None and not config.page.oidc.issuer:
+            raise UsageError("no provider is configured", "set page.oidc")
+        Logins(opened).link(name, config.page.oidc.issuer, subject)
+        click.echo(f"{name}: linked" if subject is not None else f"{name}: not linked any more")
 
 
 @login.command("remove")

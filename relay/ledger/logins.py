@@ -62,6 +62,17 @@ class Logins:
             self._table().update(row["id"], {"hash": hashed, "changed_at": time.time()})
             self._event("login-password", name, row["party_id"])
 
+    def link(self, name: str, issuer: str, subject: str | None) -> None:
+        """Who it is to an OpenID Connect provider; None for nobody any more. Raises UsageError."""
+        with self._opened.transaction():
+            row = self.get(name)
+            taken = self._opened.query("login_of_subject", issuer, subject) if subject is not None else []
+            if taken and taken[0]["id"] != row["id"]:
+                raise UsageError("another login is linked to that subject")
+            self._table().update(row["id"], {"oidc_issuer": issuer if subject is not None else None,
+                                             "oidc_subject": subject})
+            self._event("login-link" if subject is not None else "login-unlink", name, row["party_id"])
+
     def remove(self, name: str) -> None:
         """No more login of that name, at once. Raises UsageError."""
         with self._opened.transaction():

@@ -226,6 +226,10 @@ def m0007_page(db: Database) -> None:
 
 @migrations()
 def m0008_desk(db: Database) -> None:
-    """What operators look at: throughput over time, destinations with something on hold."""
+    """What operators look at: throughput over time, destinations with something on hold. Who a login is to an OpenID
+    Connect provider."""
     db.execute("CREATE INDEX event_traffic ON event (at, kind, name) WHERE kind IN ('verdict', 'outcome')")
     db.execute("CREATE INDEX delivery_held ON delivery (destination_hash) WHERE state = 'held'")
+    db.execute("ALTER TABLE login ADD COLUMN oidc_issuer TEXT")
+    db.execute("ALTER TABLE login ADD COLUMN oidc_subject TEXT")
+    db.execute("CREATE UNIQUE INDEX login_subject ON login (oidc_issuer, oidc_subject) WHERE oidc_subject IS NOT NULL")

@@ -470,3 +470,15 @@ SELECT a.address_sealed, p.id AS party_id, p.data_key, p.ring_key
 FROM delivery d INDEXED BY delivery_destination JOIN party p ON p.id = d.party_id
 JOIN address a ON a.party_id = p.id AND a.registered = 1
 WHERE d.finished_at IS NULL AND d.destination_hash = ? AND p.data_key IS NOT NULL LIMIT 1;
+
+-- name: login_of_subject
+-- Of those who may look at the page.
+SELECT l.id, l.hash FROM login l LEFT JOIN party p ON p.id = l.party_id
+WHERE l.oidc_issuer = ? AND l.oidc_subject = ?
+  AND (l.role IS NOT NULL OR (p.side = 'seller' AND p.data_key IS NOT NULL));
+
+-- name: login_of_mailbox
+-- Of sellers with that registered address; not a login that was linked to somebody in particular.
+SELECT l.id, l.hash FROM address a JOIN party p ON p.id = a.party_id JOIN login l ON l.party_id = p.id
+WHERE a.hash = ? AND a.registered = 1 AND a.state = 'authorised' AND p.side = 'seller' AND p.data_key IS NOT NULL
+  AND l.oidc_subject IS NULL LIMIT 2;

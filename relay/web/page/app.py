@@ -12,16 +12,17 @@ from relay.config import Config
 from relay.ledger.desk import Desk
 from relay.receive.service import Service
 from relay.records import Finding
-from relay.web.page import files, health, link, listing, login, moderation, queue, static, thread, throughput
+from relay.web.page import files, health, link, listing, login, moderation, queue, sso, static, thread, throughput
 from relay.web.page.headers import Headers
 from relay.web.page.link import Turnstile
 from relay.web.page.login import Door
 from relay.web.page.mistakes import install
+from relay.web.page.sso import SingleSignOn
 from relay.web.page.throughput import Gauge
 from relay.web.page.viewer import enter
 
 ROUTERS = (static.router, login.router, listing.router, files.router, thread.router, link.router, moderation.router,
-           queue.router, throughput.router, health.router)
+           queue.router, throughput.router, health.router, sso.router)
 BIG = frozenset[tuple[str, str]]()
 """(method, path) where bodies as big as a message may come."""
 Findings = Callable[[], Awaitable[list[Finding]]]
@@ -34,6 +35,7 @@ def make_page(config: Callable[[], Config], desk: Desk, service: Service, findin
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=_TELEMETRY_OFF,
                   dependencies=[Depends(enter)])
     app.state.config, app.state.desk, app.state.service, app.state.door = config, desk, service, Door()
+    app.state.sso = SingleSignOn()
     app.state.turnstile, app.state.findings, app.state.gauge = Turnstile(), findings, Gauge()
     install(app)
     for router in ROUTERS:

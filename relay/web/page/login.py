@@ -8,6 +8,7 @@ import secrets
 from functools import partial
 from ipaddress import IPv6Address, ip_address
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
@@ -88,7 +89,7 @@ async def ask(request: Request, next: str = "/") -> Response:  # noqa: A002 - it
     """The form, with a cookie that its token is bound to: there is no session yet."""
     if viewer_of(request):
         return RedirectResponse(own_path(next) or "/", 303)
-    return _form(request, next)
+    return login_form(request, next)
 
 
 @router.post("/login")
@@ -99,13 +100,13 @@ async def log_in(request: Request, login: Annotated[str, Form(max_length=MAX_ID_
     if wait := door.wait_s(login, network):
         maillog.page_login("throttled", network)
         minutes = math.ceil(wait / 60)
-        return _form(request, next, login, 429, {"Retry-After": str(math.ceil(wait))}, minutes=minutes)
+        return login_form(request, next, login, 429, {"Retry-After": str(math.ceil(wait))}, minutes=minutes)
     if door.is_crowded:
         return mistake(request, 503, {"Retry-After": "5"})
     token = await door.knock(request, login, password, network)
     maillog.page_login("refused" if token is None else "accepted", network)
     if token is None:
-        return _form(request, next, login, 403, wrong=True)
+        return login_form(request, next, login, 403, wrong=True)
     response = RedirectResponse(own_path(next) or "/", 303)
     set_cookie(response, config_of(request), "session", token)
     drop_cookie(response, config_of(request), "form")
@@ -151,15 +152,23 @@ async def choose_language(request: Request, language: Annotated[str, Form(max_le
     return response
 
 
-def _form(request: Request, next_: str, login: str = "", status: int = 200, headers: dict[str, str] | None = None,
-          *, wrong: bool = False, minutes: int = 0) -> Response:
+def login_form(request: Request, next_: str, login: str = "", status: int = 200,
+               headers: dict[str, str] | None = None, *, wrong: bool = False, minutes: int = 0,
+               sso: str = "") -> Response:
+    """`sso`: how a login by the provider ended: failed, unknown or unavailable."""
     name = cookie_name(config_of(request), "form")
     secret = request.cookies.get(name) or secrets.token_urlsafe(32)
     request.cookies[name] = secret  # for the token in this very page
     response = render(request, "login.html", status=status, headers=headers, next=own_path(next_) or "/", login=login,
-                      wrong=wrong, minutes=minutes)
+                      wrong=wrong, minutes=minutes, sso=sso, provider=_provider(request))
     set_cookie(response, config_of(request), "form", secret)
     return response
+
+
+def _provider(request: Request) -> str:
+    """What the button to the OpenID Connect provider says; "" for none."""
+    oidc = config_of(request).page.oidc
+    return oidc.name or urlsplit(oidc.issuer).hostname or "" if oidc.issuer else ""
 
 
 def _out(request: Request) -> Response:

@@ -25,7 +25,7 @@ from relay.ledger.sessions import Session, Sessions
 from relay.web.page.headers import is_https
 from relay.web.page.words import Words, languages, negotiate, words
 
-PUBLIC = frozenset({"/login", "/language", "/static/{name}"})
+PUBLIC = frozenset({"/login", "/login/oidc", "/login/oidc/callback", "/language", "/static/{name}"})
 """Routes that need no session."""
 NO_TOKEN = frozenset({LINK_PATH + "{token:path}"})
 """POST routes that need no token and no Origin: what they do is sealed in their address."""
