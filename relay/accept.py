@@ -24,6 +24,7 @@ from aliasing.rewrite import Threads, message_ids, original_id, outgoing_id
 from aliasing.token import OpenedAction, OpenedAlias
 from policy.case import AddressState, AuthenticationResults, Case, Facts, PolicySettings
 from policy.chain import WRITER_RULES, Decision, decide
+from policy.files import Problem
 from policy.rules import authentication
 from policy.rules.attachments import attachments
 from policy.status import Status
@@ -38,7 +39,7 @@ from relay.examiner import Examiner
 from relay.judged import Done, Judged, answered, worst
 from relay.ledger import MAX_AUTOMATIC, MAX_REFUSED, MAX_REPORTS, Ledger
 from relay.offload import off_loop
-from relay.passage import Letter, Passage, files_of, make_case, pass_through, read
+from relay.passage import Attachment, Letter, Passage, files_of, make_case, pass_through, read
 from relay.queue.runner import Runner
 from relay.records import LedgerEntry, OutcomeKind, Ruling, State
 
@@ -79,6 +80,16 @@ class Answer:
     fatal: bool = False
     each: Mapping[OpenedAlias | OpenedAction, str] = field(default_factory=dict)
     """With Transaction.each: the recipients that get another line."""
+    reply: Reply | None = None
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """What would become of a message; `notes` say what was taken out of `outgoing`."""
+
+    verdict: Verdict
+    outgoing: bytes | None = field(repr=False)
+    notes: tuple[str, ...]
 
 
 class _TooMany(Exception):  # noqa: N818 - an answer, not a mistake
@@ -128,6 +139,22 @@ class Acceptor:
         except Exception as error:
             maillog.accept_failed(transaction.trace, error)
             return self._say(Reply(Status.INTERNAL))
+
+    async def foretell(self, transaction: Transaction) -> Foretold:
+        """What accept() would do for the first recipient at this moment; nothing is recorded. Raises LedgerError."""
+        letter = await off_loop(len(transaction.data), partial(read, transaction.data))
+        origin = await self._authenticate(letter, transaction)
+        try:
+            judged = await self._judge(letter, transaction.recipients[0], transaction, origin)
+        except _TooMany as error:
+            return Foretold(refuse(Status.DAILY_CAP, limit=str(error.limit)), None, ())
+        outgoing = judged.passage.outgoing
+        return Foretold(judged.verdict, outgoing.raw if outgoing else None, judged.passage.notes)
+
+    async def examine(self, file: Attachment) -> Problem | None:
+        """What is wrong with one file by itself, before there is a message."""
+        found = await self._examiner.examine([file], scrub=False)
+        return found[file.path].problem
 
     async def _accept(self, transaction: Transaction) -> Answer:
         letter = await off_loop(len(transaction.data), partial(read, transaction.data))
@@ -318,7 +345,7 @@ class Acceptor:
             action: self._answer((), [one]).line for action, one in actions}
 
     def _say(self, reply: Reply, language: str | None = None) -> Answer:
-        return Answer(texts.smtp_line(reply, language or self._language))
+        return Answer(texts.smtp_line(reply, language or self._language), reply=reply)
 
     def _log(self, entries: Sequence[LedgerEntry]) -> None:
         for entry in entries:

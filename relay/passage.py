@@ -140,7 +140,7 @@ def make_case(letter: Letter, facts: Facts, *, client: IPv4Address | IPv6Address
     return Case(client=client, reverse_path=reverse_path, facts=facts, settings=settings, blocks=blocks, now=now,
                 message=letter.message, problem=letter.problem, header_from=letter.header_from, login=login,
                 authentication=authentication,
-                solicited=to_buyer and _is_solicited(facts, settings, now), critical=critical, files=files)
+                solicited=to_buyer and is_solicited(facts, settings, now), critical=critical, files=files)
 
 
 def pass_through(case: Case, threads: Threads, *, ask_all: bool = False) -> Passage:
@@ -268,7 +268,7 @@ def _secrets(correspondence: Correspondence) -> list[Address]:
     return [secret for secret, _ in correspondence.secrets()]
 
 
-def _is_solicited(facts: Facts, settings: PolicySettings, now: datetime) -> bool:
+def is_solicited(facts: Facts, settings: PolicySettings, now: datetime) -> bool:
     """A reply to any message of the buyer here; or, for clients that drop the thread fields, one soon after."""
     last = facts.last_buyer_message_at
     return facts.replies_to_buyer or (last is not None and now - last <= settings.reply_window)

@@ -233,3 +233,29 @@ def m0008_desk(db: Database) -> None:
     db.execute("ALTER TABLE login ADD COLUMN oidc_issuer TEXT")
     db.execute("ALTER TABLE login ADD COLUMN oidc_subject TEXT")
     db.execute("CREATE UNIQUE INDEX login_subject ON login (oidc_issuer, oidc_subject) WHERE oidc_subject IS NOT NULL")
+
+
+@migrations()
+def m0009_writing(db: Database) -> None:
+    """Files of messages that are being written on the page; how soon sellers answered; who blocked an address."""
+    db.execute("CREATE TABLE draft_file (id INTEGER PRIMARY KEY, public_id TEXT NOT NULL UNIQUE, "
+               "login_id INTEGER NOT NULL REFERENCES login(id) ON DELETE CASCADE, "
+               "party_id INTEGER NOT NULL REFERENCES party(id), name_sealed BLOB NOT NULL, type TEXT NOT NULL, "
+               "size INTEGER NOT NULL, body_sealed BLOB NOT NULL, created_at REAL NOT NULL) STRICT")
+    db.execute("CREATE INDEX draft_file_login ON draft_file (login_id, id)")
+    db.execute("CREATE INDEX draft_file_age ON draft_file (created_at)")
+    db.execute("ALTER TABLE address ADD COLUMN blocked_by TEXT")
+    db.execute("CREATE TABLE answer (message_id INTEGER PRIMARY KEY, seller_id INTEGER NOT NULL, "
+               "asked_at REAL NOT NULL, answered_at REAL NOT NULL) STRICT")
+    db.execute("CREATE INDEX answer_seller ON answer (seller_id, asked_at, answered_at)")
+    db.execute("INSERT INTO answer (message_id, seller_id, asked_at, answered_at) "
+               "SELECT id, seller_id, asked_at, received_at FROM (SELECT id, seller_id, direction, received_at, "
+               "lag(received_at) OVER thread AS asked_at, lag(direction) OVER thread AS before FROM message "
+               "WHERE state NOT IN ('refused', 'self', 'auto') "
+               "WINDOW thread AS (PARTITION BY correspondence_id ORDER BY id)) "
+               "WHERE direction = 'to-buyer' AND before = 'to-seller' AND seller_id IS NOT NULL")
+    db.execute("CREATE TRIGGER message_answer AFTER INSERT ON message "
+               "WHEN new.direction = 'to-buyer' AND new.state IN ('queued', 'held') BEGIN "
+               "INSERT INTO answer (message_id, seller_id, asked_at, answered_at) "
+               "SELECT new.id, c.seller_id, m.received_at, max(new.received_at, m.received_at) FROM correspondence c "
+               "JOIN message m ON m.id = c.waiting_message_id WHERE c.id = new.correspondence_id; END")

@@ -94,6 +94,13 @@ class Pages(Listing):
             raise NotFound("there is no such message")
         return self._message(rows[0])
 
+    def place_of(self, public_id: str) -> int:
+        """In which correspondence a message is. Raises NotFound."""
+        rows = self._opened.query("place_of", public_id)
+        if not rows:
+            raise NotFound("there is no such message")
+        return int(rows[0]["correspondence_id"])
+
     def by_trace(self, correspondence: int, trace: str) -> str | None:
         """The public id of a correspondence's message by the transaction that brought it."""
         rows = list(self._db.query("SELECT public_id FROM message WHERE correspondence_id = ? AND trace = ? "

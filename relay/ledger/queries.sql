@@ -482,3 +482,30 @@ WHERE l.oidc_issuer = ? AND l.oidc_subject = ?
 SELECT l.id, l.hash FROM address a JOIN party p ON p.id = a.party_id JOIN login l ON l.party_id = p.id
 WHERE a.hash = ? AND a.registered = 1 AND a.state = 'authorised' AND p.side = 'seller' AND p.data_key IS NOT NULL
   AND l.oidc_subject IS NULL LIMIT 2;
+
+-- name: party_key
+SELECT ring_key, data_key FROM party WHERE id = ? AND data_key IS NOT NULL;
+
+-- name: draft_kept
+INSERT INTO draft_file (public_id, login_id, party_id, name_sealed, type, size, body_sealed, created_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: draft_file
+SELECT public_id, name_sealed, type, size FROM draft_file WHERE public_id = ? AND login_id = ? AND party_id = ?;
+
+-- name: draft_body
+SELECT body_sealed FROM draft_file WHERE public_id = ? AND login_id = ? AND party_id = ?;
+
+-- name: drafts_kept
+-- One login's, the oldest first.
+SELECT public_id, size FROM draft_file WHERE login_id = ? ORDER BY id;
+
+-- name: draft_forgotten
+DELETE FROM draft_file WHERE public_id = ? AND login_id = ? AND party_id = ?;
+
+-- name: drafts_forgotten
+DELETE FROM draft_file WHERE created_at < ?;
+
+-- name: place_of
+-- In which correspondence a message is.
+SELECT correspondence_id FROM message WHERE public_id = ?;

@@ -74,11 +74,20 @@ class Templates:
 
     def filled(self, name: str, seller: str | None, order: str) -> dict[str, str]:
         """Subject and text with an order's values. Raises NotFound."""
-        found, registry = self.show(name, seller), Registry(self._opened)
-        row = registry.order(order)
-        values = {"order": order, "seller": registry.party(f"seller:{row.seller}")["name"] or "",
+        return self.filled_for(name, seller, Registry(self._opened).number_of(order))
+
+    def filled_for(self, name: str, seller: str | None, correspondence: int) -> dict[str, str]:
+        """The same for a correspondence that may have no order yet. Raises NotFound."""
+        found = self.show(name, seller)
+        return self.fill(found["subject"], found["text"], correspondence)
+
+    def fill(self, subject: str, text: str, correspondence: int) -> dict[str, str]:
+        """The same of what is no template yet."""
+        registry = Registry(self._opened)
+        row = registry.row(correspondence)
+        values = {"order": row.order or "", "seller": registry.party(f"seller:{row.seller}")["name"] or "",
                   "buyer": registry.party(f"buyer:{row.buyer}")["name"] or ""}
-        return {"subject": _fill(found["subject"], values), "text": _fill(found["text"], values)}
+        return {"subject": _fill(subject, values), "text": _fill(text, values)}
 
     def _number(self, seller: str | None) -> int | None:
         return None if seller is None else int(Registry(self._opened).find_party(f"seller:{seller}")["id"])

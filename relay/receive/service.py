@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
@@ -20,7 +20,7 @@ from policy.chain import ENVELOPE_RULES, LOGIN_RULES, decide
 from policy.status import Status
 from policy.verdict import Reply
 from relay import maillog, texts
-from relay.accept import Acceptor, Answer, Transaction
+from relay.accept import Acceptor, Answer, Foretold, Transaction
 from relay.config import LimitsSection
 from relay.dns import Resolver
 from relay.errors import KeyRingFileError, LedgerError
@@ -165,6 +165,11 @@ class Service:
             return await self.acceptor.accept(transaction)
         async with self._big:
             return await self.acceptor.accept(transaction)
+
+    async def foretell(self, transaction: Transaction) -> Foretold:
+        """What accept() would do. Raises LedgerError."""
+        async with self._big if len(transaction.data) > BIG_BYTES else nullcontext():
+            return await self.acceptor.foretell(transaction)
 
     async def sweep(self, stop: asyncio.Event) -> None:
         """Until told to stop, close every session whose time is over."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
@@ -90,8 +90,16 @@ async def close_order(order: str, caller: Caller, desk: AtDesk,
     return (await desk.write(close)).as_json()
 
 
-def visible_order(opened: Opened, caller: ApiKey, order: str) -> OrderRow:
-    """The order, if it is there for this key; else the same NotFound as for one that is nowhere."""
+class Sees(Protocol):
+    """An API key, or who looks at the page."""
+
+    def sees(self, seller: str) -> bool:
+        """Whether that seller's data is there at all for them."""
+        ...
+
+
+def visible_order(opened: Opened, caller: Sees, order: str) -> OrderRow:
+    """The order, if it is there for who asks; else the same NotFound as for one that is nowhere."""
     try:
         row = Registry(opened).order(order)
     except NotFound:

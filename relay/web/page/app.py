@@ -12,7 +12,7 @@ from relay.config import Config
 from relay.ledger.desk import Desk
 from relay.receive.service import Service
 from relay.records import Finding
-from relay.web.page import files, health, link, listing, login, moderation, queue, sso, static, thread, throughput
+from relay.web.page import files, health, link, listing, login, moderation, queue, sso, static, thread, throughput, write
 from relay.web.page.headers import Headers
 from relay.web.page.link import Turnstile
 from relay.web.page.login import Door
@@ -22,8 +22,8 @@ from relay.web.page.throughput import Gauge
 from relay.web.page.viewer import enter
 
 ROUTERS = (static.router, login.router, listing.router, files.router, thread.router, link.router, moderation.router,
-           queue.router, throughput.router, health.router, sso.router)
-BIG = frozenset[tuple[str, str]]()
+           queue.router, throughput.router, health.router, sso.router, write.router)
+BIG = frozenset({("POST", "/write"), ("POST", "/write/files")})
 """(method, path) where bodies as big as a message may come."""
 Findings = Callable[[], Awaitable[list[Finding]]]
 """How the daemon is, as its health pages say it."""
@@ -37,6 +37,7 @@ def make_page(config: Callable[[], Config], desk: Desk, service: Service, findin
     app.state.config, app.state.desk, app.state.service, app.state.door = config, desk, service, Door()
     app.state.sso = SingleSignOn()
     app.state.turnstile, app.state.findings, app.state.gauge = Turnstile(), findings, Gauge()
+    app.state.under_way = set[str]()
     install(app)
     for router in ROUTERS:
         app.include_router(router)

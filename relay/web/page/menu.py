@@ -27,6 +27,7 @@ ENTRIES: Sequence[Entry] = (
     Entry("menu.throughput", "/throughput", ("operator",)),
     Entry("menu.health", "/health", ("operator",)),
     Entry("menu.messages", "/messages", ("seller", "moderator"), ("/orders",)),
+    Entry("menu.write", "/write", ("seller",)),
 )
 
 
