@@ -50,7 +50,7 @@ class Templates:
         """Make it, or change it. Raises UsageError for a name that is none and for unknown placeholders."""
         if not NAME.fullmatch(name):
             raise UsageError("a template's name has up to 64 of a-z, 0-9, dot, hyphen and underscore")
-        if unknown := set(re.findall(r"\{(\w+)\}", subject + text)) - set(PLACEHOLDERS):
+        if unknown := unknown_placeholders(subject + text):
             raise UsageError(f"there is no placeholder {{{min(unknown)}}}; there are {', '.join(PLACEHOLDERS)}")
         number = self._number(seller)
         with self._opened.transaction() as connection:
@@ -91,6 +91,11 @@ class Templates:
 
     def _number(self, seller: str | None) -> int | None:
         return None if seller is None else int(Registry(self._opened).find_party(f"seller:{seller}")["id"])
+
+
+def unknown_placeholders(text: str) -> set[str]:
+    """Names in braces that no order has a value for."""
+    return set(re.findall(r"\{(\w+)\}", text)) - set(PLACEHOLDERS)
 
 
 def _fill(text: str, values: Mapping[str, str]) -> str:

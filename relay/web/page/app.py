@@ -12,7 +12,21 @@ from relay.config import Config
 from relay.ledger.desk import Desk
 from relay.receive.service import Service
 from relay.records import Finding
-from relay.web.page import files, health, link, listing, login, moderation, queue, sso, static, thread, throughput, write
+from relay.web.page import (
+    files,
+    health,
+    link,
+    listing,
+    login,
+    moderation,
+    own_templates,
+    queue,
+    sso,
+    static,
+    thread,
+    throughput,
+    write,
+)
 from relay.web.page.headers import Headers
 from relay.web.page.link import Turnstile
 from relay.web.page.login import Door
@@ -22,7 +36,7 @@ from relay.web.page.throughput import Gauge
 from relay.web.page.viewer import enter
 
 ROUTERS = (static.router, login.router, listing.router, files.router, thread.router, link.router, moderation.router,
-           queue.router, throughput.router, health.router, sso.router, write.router)
+           queue.router, throughput.router, health.router, sso.router, write.router, own_templates.router)
 BIG = frozenset({("POST", "/write"), ("POST", "/write/files")})
 """(method, path) where bodies as big as a message may come."""
 Findings = Callable[[], Awaitable[list[Finding]]]

@@ -28,6 +28,7 @@ ENTRIES: Sequence[Entry] = (
     Entry("menu.health", "/health", ("operator",)),
     Entry("menu.messages", "/messages", ("seller", "moderator"), ("/orders",)),
     Entry("menu.write", "/write", ("seller",)),
+    Entry("menu.templates", "/templates", ("seller",)),
 )
 
 
