@@ -35,7 +35,7 @@ def test_one_is_made_changed_used_and_deleted(shop: Relay) -> None:
 def test_preview_has_an_orders_values_and_saves_nothing(shop: Relay) -> None:
     page = Page(shop, "sol")
     answer = page.post("/templates/edit", FIELDS | {"do": "preview", "order": ORDER, "title": ""})
-    shown = BeautifulSoup(answer.text, "lxml").select_one(".preview")
+    shown = BeautifulSoup(answer.text, "lxml").select_one(".as-read")
     assert shown is not None
     assert f"Entrega de {ORDER}" in shown.text
     assert "Hola, Ana López:\nhasta mañana.\nTienda Sol" in shown.text

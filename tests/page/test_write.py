@@ -55,7 +55,7 @@ def test_preview_shows_what_the_buyer_gets_and_keeps_all(shop: Relay) -> None:
     said = f"Escriba a {SELLER}.\n\n<b>Gracias</b>"
     answer = page.post("/write", form(page) | {"do": "preview", "reason": "own", "subject": "Su <silla>", "text": said})
     shown = BeautifulSoup(answer.text, "lxml")
-    letter = shown.select_one(".preview .letter")
+    letter = shown.select_one(".as-read .letter")
     assert answer.status_code == 200
     assert letter is not None
     assert SELLER not in letter.text
@@ -185,7 +185,7 @@ def test_without_a_script_files_stay_from_one_look_to_the_next(shop: Relay) -> N
     answer = page.post("/write", form(page) | {"do": "preview", "reason": "own", "subject": "Foto", "text": "Mire."},
                        files=[("attach", ("foto.png", png(), "image/png"))])
     shown = BeautifulSoup(answer.text, "lxml")
-    assert "foto.png" in shown.select_one(".preview").text  # type: ignore[union-attr]
+    assert "foto.png" in shown.select_one(".as-read").text  # type: ignore[union-attr]
     again = {field["name"]: field["value"] for field in shown.select("form#write input[type=hidden]")}
     dropped = BeautifulSoup(page.post("/write", again | {"do": f"drop:{again['file']}"}).text, "lxml")
     assert not dropped.select("#file-list li")
@@ -243,13 +243,15 @@ def test_a_template_fills_the_form(shop: Relay) -> None:
 def test_the_alias_is_there_to_be_copied(shop: Relay) -> None:
     alias = shop.json("order", "show", ORDER)[0]["buyer"]["alias"]
     shown = Page(shop, "sol").soup(f"/write?order={ORDER}")
-    assert shown.select_one(".alias code").text == alias  # type: ignore[union-attr]
+    assert shown.select_one(".own-alias code").text == alias  # type: ignore[union-attr]
     assert shown.select_one("[data-copy]")["data-copy"] == alias  # type: ignore[index]
 
 
 def test_which_order_is_asked_for(shop: Relay) -> None:
     shown = Page(shop, "sol").soup("/write")
-    assert [link["href"] for link in shown.select("a.row-link")] == [f"/write?order={ORDER}"]
+    offered = {str(link["href"]) for link in shown.select("a.row-link")}
+    assert f"/write?order={ORDER}" in offered
+    assert f"/write?order={OTHER}" not in offered
     missing = Page(shop, "sol").get("/write?order=%3Cscript%3E")
     assert missing.status_code == 404
     assert "<script>" not in missing.text.replace('<script src="', "")

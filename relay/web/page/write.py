@@ -30,8 +30,9 @@ from relay.ledger.templates import Templates
 from relay.passage import is_solicited, markers
 from relay.receive.service import Service
 from relay.records import State
-from relay.web.content import rendered
+from relay.web.content import is_as_sent, rendered
 from relay.web.orders import visible_order
+from relay.web.page import telling
 from relay.web.page.draft import MAX_SUBJECT_CHARS, MAX_TEXT_CHARS, Files, Form, filled
 from relay.web.page.reasons import MAX_CRITICAL_CHARS, Reason, reasons
 from relay.web.page.render import render
@@ -41,7 +42,6 @@ from relay.web.writing import Addressed, addressed, foretell, replied, send, wri
 router = APIRouter()
 RECENT = 8
 QUOTED_CHARS = 3000
-_READABLE = (State.QUEUED, State.DEFERRED, State.DELIVERED, State.FAILED)
 Order = Annotated[str | None, Query(max_length=200)]
 Message = Annotated[str | None, Query(max_length=64)]
 
@@ -194,10 +194,10 @@ async def _draft(request: Request, sheet: Sheet, form: Form, files: Files) -> Dr
 async def _as_read(request: Request, sheet: Sheet, form: Form, foretold: Foretold) -> dict[str, Any]:
     """The message as the buyer will get it, without the lines that are the buyer's own."""
     assert foretold.outgoing is not None, "what passes leaves"
-    raw = foretold.outgoing
+    raw, events = foretold.outgoing, {"events": [{"kind": "cleaned", "detail": foretold.notes}]}
     found = await desk_of(request).read(lambda _: rendered(raw))
-    return {"subject": form.subject_of(sheet.reasons), "notes": foretold.notes, "files": found["attachments"],
-            "from": sheet.to.facts.correspondence.parties[Side.SELLER].name,
+    return {"subject": form.subject_of(sheet.reasons), "cleaned": telling.cleaned(events, words_of(request)),
+            "files": found["attachments"], "from": sheet.to.facts.correspondence.parties[Side.SELLER].name,
             "text": cut_text(found["text"] or "", markers()).strip()}
 
 
@@ -238,7 +238,7 @@ def _place(opened: Opened, viewer: Viewer, order: str, message: str | None) -> P
 
 def _quoted(pages: Pages, about: dict[str, Any]) -> str:
     """What the answered message says; nothing where that cannot be shown."""
-    if about["state"] not in _READABLE:
+    if not is_as_sent(about):
         return ""
     try:
         text = rendered(pages.content(about["id"], None))["text"] or ""

@@ -12,9 +12,9 @@
 
   const line = (name) => {
     const item = document.createElement("li");
-    item.className = "file";
+    item.className = "draft-file";
     const label = document.createElement("span");
-    label.className = "file-name";
+    label.className = "draft-name";
     label.textContent = name;
     const bar = document.createElement("progress");
     bar.max = 1;
@@ -26,7 +26,7 @@
   };
 
   const failed = (item, words) => {
-    item.className = "file file-bad";
+    item.className = "draft-file draft-bad";
     const said = document.createElement("span");
     said.className = "problem";
     said.textContent = words;
@@ -59,7 +59,7 @@
   });
 
   const add = (files) => {
-    for (const bad of list.querySelectorAll(".file-bad")) bad.remove();
+    for (const bad of list.querySelectorAll(".draft-bad")) bad.remove();
     for (const file of files) {
       const shown = line(file.name);
       turn = turn.then(() => upload(file, shown));
@@ -94,7 +94,7 @@
       event.preventDefault();
       if (!sent) {
         const button = event.submitter;
-        turn.then(() => { if (!list.querySelector(".file-bad")) form.requestSubmit(button); });
+        turn.then(() => { if (!list.querySelector(".draft-bad")) form.requestSubmit(button); });
       }
       return;
     }
