@@ -1,4 +1,4 @@
-"""address list | authorise | block | remove | reveal."""
+"""address list | waiting | authorise | block | remove | reveal."""
 
 from __future__ import annotations
 
@@ -43,6 +43,14 @@ def address_authorise(party: str, address_text: str, group: bool | None) -> None
     with opened_ledger() as (opened, _):
         Registry(opened).set_address(party, address_text, AddressState.AUTHORISED, group=group)
         click.echo(f"{party}: {AddressState.AUTHORISED}")
+
+
+@address.command("waiting")
+@json_option
+def address_waiting(as_json: bool) -> None:
+    """Sellers who asked on the page for one more address. `reveal` shows it; `authorise` or `block` answers."""
+    with opened_ledger() as (opened, _):
+        show(Registry(opened).waiting(), ("party", "asked_at"), as_json, empty="nobody waits")
 
 
 def _changer(verb: str, state: AddressState, help_: str) -> None:

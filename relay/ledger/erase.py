@@ -89,6 +89,7 @@ class Erase:
             run("DELETE FROM login WHERE party_id = :party")  # sessions go with it
             run("DELETE FROM asked_address WHERE party_id = :party")
             run("DELETE FROM draft_file WHERE party_id = :party")
+            run("DELETE FROM answer WHERE seller_id = :party")
             run("UPDATE api_key SET removed_at = :now WHERE seller_id = :party AND removed_at IS NULL")
             run("DELETE FROM idempotency WHERE status IS NOT NULL")  # a day's answers, which may quote a subject
             connection.execute(SQL["insert_event"], (values["now"], None, None, party, "operator", "erase", "", None))

@@ -45,6 +45,8 @@ class Marks:
         with self._opened.transaction() as connection:
             row = self._find(public_id)
             if connection.execute(SQL["no_answer_needed"], (row["correspondence_id"], row["id"])).rowcount:
+                if name == "answered":
+                    connection.execute(SQL["answered_elsewhere"], {"message": row["id"], "at": time.time()})
                 self._event("action", row["id"], name, self._by)
 
     def _find(self, public_id: str) -> Any:

@@ -509,3 +509,53 @@ DELETE FROM draft_file WHERE created_at < ?;
 -- name: place_of
 -- In which correspondence a message is.
 SELECT correspondence_id FROM message WHERE public_id = ?;
+
+-- name: own_addresses
+-- A party's addresses as it sees them itself.
+SELECT id, hash, address_sealed, state, registered, blocked_by FROM address
+WHERE party_id = ? AND address_sealed IS NOT NULL AND state <> 'removed' ORDER BY registered DESC, id;
+
+-- name: asked_here
+-- Addresses that a party asked for on the page; the marketplace's answer is the address itself.
+SELECT id, hash, address_sealed, asked_at FROM asked_address
+WHERE party_id = ? AND message >= 'page:' AND message < 'page;' ORDER BY id;
+
+-- name: asked_waiting
+-- Of everybody: who waits for the marketplace's word since when.
+SELECT p.side, p.external_id, a.asked_at FROM asked_address a JOIN party p ON p.id = a.party_id
+WHERE a.message >= 'page:' AND a.message < 'page;' ORDER BY a.asked_at;
+
+-- name: asked_withdrawn
+DELETE FROM asked_address WHERE id = :id AND party_id = :party AND message >= 'page:' AND message < 'page;';
+
+-- name: asked_answered
+DELETE FROM asked_address WHERE party_id = ? AND hash = ?;
+
+-- name: address_blocked
+UPDATE address SET state = 'blocked', blocked_by = :by WHERE id = :id AND party_id = :party AND state = 'authorised';
+
+-- name: address_unblocked
+-- What the marketplace blocked stays blocked.
+UPDATE address SET state = 'authorised', blocked_by = NULL
+WHERE id = :id AND party_id = :party AND state = 'blocked' AND blocked_by IS NOT NULL;
+
+-- name: address_removed
+UPDATE address SET state = 'removed', blocked_by = NULL
+WHERE id = :id AND party_id = :party AND registered = 0 AND (state = 'authorised' OR blocked_by IS NOT NULL);
+
+-- name: answered_elsewhere
+INSERT OR IGNORE INTO answer (message_id, seller_id, asked_at, answered_at)
+SELECT id, seller_id, received_at, max(:at, received_at) FROM message WHERE id = :message AND seller_id IS NOT NULL;
+
+-- name: answer_counts
+-- Of one seller: messages of buyers that were answered, and those that were in time.
+SELECT count(*) AS answered, coalesce(sum(answered_at - asked_at <= :target), 0) AS in_time FROM answer
+WHERE seller_id = :seller AND asked_at >= :since;
+
+-- name: answer_median
+SELECT answered_at - asked_at AS wait_s FROM answer
+WHERE seller_id = :seller AND asked_at >= :since ORDER BY answered_at - asked_at LIMIT 1 OFFSET :half;
+
+-- name: unanswered_late
+SELECT count(*) AS late FROM correspondence c JOIN message m ON m.id = c.waiting_message_id
+WHERE c.seller_id = :seller AND c.waiting_message_id IS NOT NULL AND m.received_at >= :since AND m.received_at < :late;

@@ -238,8 +238,14 @@ class Registry:
                  "registered": bool(row["registered"]), "group": bool(row["is_group"])}
                 for index, row in enumerate(self._address_rows(party), 1)]
 
+    def waiting(self) -> list[dict[str, Any]]:
+        """Who asked on the page for one more address, and waits to hear of it: see reveal()."""
+        return [{"party": f"{row['side']}:{row['external_id']}", "asked_at": iso(row["asked_at"])}
+                for row in self._opened.query("asked_waiting")]
+
     def reveal(self, text: str) -> list[dict[str, Any]]:
-        """The party's real addresses; that they were looked at is recorded before they are shown."""
+        """The party's real addresses, those it asked for included (state asked); that they were looked at is recorded
+        before they are shown."""
         party = self._living(text)
         vault = self._opened.vault.party(party["id"], party["ring_key"], party["data_key"])
         with self._transaction():
@@ -247,7 +253,7 @@ class Registry:
         return [{"party": f"{party['side']}:{party['external_id']}", "state": row["state"],
                  "address": vault.unseal("address", row["address_sealed"]), "registered": bool(row["registered"]),
                  "group": bool(row["is_group"])}
-                for row in self._address_rows(party)]
+                for row in [*self._address_rows(party), *self._asked_rows(party)]]
 
     def set_address(self, text: str, address_text: str, state: AddressState, *, group: bool | None = None) -> None:
         """Authorise, block or remove one of a party's addresses; `group` marks it as several people's, or not."""
@@ -267,12 +273,17 @@ class Registry:
                 if known["registered"] and state is AddressState.REMOVED:
                     raise Conflict(f"that is the address {text} is registered with; block it instead")
                 mark = {} if group is None else {"is_group": int(group)}
-                self._table("address").update(known["id"], {"state": state} | mark)
+                self._table("address").update(known["id"], {"state": state, "blocked_by": None} | mark)
+            self._db.execute(SQL["asked_answered"], (party["id"], digest))  # whatever was asked of it
             self._event(f"address-{state}", "", party["id"])
 
     def _address_rows(self, party: dict[str, Any]) -> list[dict[str, Any]]:
         return list(self._db.query("SELECT * FROM address WHERE party_id = ? ORDER BY registered DESC, id",
                                    (party["id"],)))
+
+    def _asked_rows(self, party: dict[str, Any]) -> list[dict[str, Any]]:
+        return [{"state": "asked", "registered": 0, "is_group": 0, "address_sealed": row["address_sealed"]}
+                for row in self._opened.query("asked_here", party["id"])]
 
     # -- blocks --------------------------------------------------------------------------------------------
 

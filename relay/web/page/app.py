@@ -13,6 +13,8 @@ from relay.ledger.desk import Desk
 from relay.receive.service import Service
 from relay.records import Finding
 from relay.web.page import (
+    addresses,
+    blocked,
     files,
     health,
     link,
@@ -20,7 +22,9 @@ from relay.web.page import (
     login,
     moderation,
     own_templates,
+    password,
     queue,
+    settings,
     sso,
     static,
     thread,
@@ -36,7 +40,8 @@ from relay.web.page.throughput import Gauge
 from relay.web.page.viewer import enter
 
 ROUTERS = (static.router, login.router, listing.router, files.router, thread.router, link.router, moderation.router,
-           queue.router, throughput.router, health.router, sso.router, write.router, own_templates.router)
+           queue.router, throughput.router, health.router, sso.router, write.router, own_templates.router,
+           settings.router, addresses.router, blocked.router, password.router)
 BIG = frozenset({("POST", "/write"), ("POST", "/write/files")})
 """(method, path) where bodies as big as a message may come."""
 Findings = Callable[[], Awaitable[list[Finding]]]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 import secrets
+from collections.abc import Callable
 from functools import partial
 from ipaddress import IPv6Address, ip_address
-from typing import Annotated
+from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Form, Request
@@ -40,6 +41,7 @@ WAITING = 20
 """Beyond so many who wait for that, the next one is asked to come later."""
 YEAR_S = 365 * 86_400
 Path = Annotated[str, Form(max_length=2000)]
+T = TypeVar("T")
 
 
 class Door:
@@ -57,22 +59,38 @@ class Door:
 
     async def knock(self, request: Request, login: str, password: str, network: str) -> str | None:
         """A new session's token; None for an unknown login or a wrong password, which take the same time."""
+        known = await self.verify(request, login, password, network)
+        if known is None:
+            return None
+        number, kept = known
+        return await desk_of(request).write(lambda opened: sessions(opened, config_of(request)).begin(number, kept))
+
+    async def verify(self, request: Request, login: str, password: str, network: str) -> tuple[int, str] | None:
+        """(number, kept hash) of a login whose password that is, else None."""
         desk, config = desk_of(request), config_of(request)
         self._by_login.take(login)
         self._by_network.take(network)
         found = await desk.read(lambda opened: sessions(opened, config).login(login))
         kept = found[1] if found else passwords.nobodys()
-        self._waiting += 1
-        try:
-            async with self._checks:
-                right = await asyncio.to_thread(passwords.is_password, kept, password)
-        finally:
-            self._waiting -= 1
+        right = await self._at_work(partial(passwords.is_password, kept, password))
         if not right or found is None:
             return None
         self._by_login.give_back(login)
         self._by_network.give_back(network)
-        return await desk.write(lambda opened: sessions(opened, config).begin(found[0], kept))
+        return found
+
+    async def hash(self, password: str) -> str:
+        """What is kept of a new password. Raises WeakPassword."""
+        return await self._at_work(partial(passwords.hash_password, password))
+
+    async def _at_work(self, work: Callable[[], T]) -> T:
+        """In a thread, CHECKS at a time."""
+        self._waiting += 1
+        try:
+            async with self._checks:
+                return await asyncio.to_thread(work)
+        finally:
+            self._waiting -= 1
 
     @property
     def is_crowded(self) -> bool:

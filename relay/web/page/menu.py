@@ -29,7 +29,18 @@ ENTRIES: Sequence[Entry] = (
     Entry("menu.messages", "/messages", ("seller", "moderator"), ("/orders",)),
     Entry("menu.write", "/write", ("seller",)),
     Entry("menu.templates", "/templates", ("seller",)),
+    Entry("menu.settings", "/settings", ("seller",), ("/sessions",)),
 )
+
+
+SETTINGS: Sequence[Entry] = (
+    Entry("settings.response", "/settings", ("seller",)),
+    Entry("settings.addresses", "/settings/addresses", ("seller",)),
+    Entry("settings.blocked", "/settings/blocked", ("seller",)),
+    Entry("settings.password", "/settings/password", ("seller", "moderator", "operator")),
+    Entry("settings.sessions", "/sessions", ("seller", "moderator", "operator")),
+)
+"""The pages of the settings."""
 
 
 def entries(role: str) -> list[Entry]:

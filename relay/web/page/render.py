@@ -18,6 +18,7 @@ _ENVIRONMENT = Environment(
     loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
     lstrip_blocks=True, auto_reload=False)
 _ENVIRONMENT.globals["static"] = static.link
+_ENVIRONMENT.globals["settings_menu"] = menu.SETTINGS
 
 
 def render(request: Request, template: str, *, status: int = 200, headers: Mapping[str, str] | None = None,
