@@ -11,6 +11,7 @@ from shop import OTHER_BUYER, OTHER_ORDER, Shop
 from support import BUYER, ORDER, SELLER
 
 from relay.ledger.erase import Erase
+from relay.ledger.marks import Marks
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +155,9 @@ def test_a_moderator_sees_more_and_it_is_recorded(told: Shop, ids: dict[str, str
     said = words(article(page, f"/messages/{ids['Programa']}", ids["Programa"]))
     assert "Tienda Sol" in said
     page.get(f"/messages/{ids['Está roto']}")
+    assert not [one for one in told.told(ids["Está roto"])["events"] if one["name"] == "content-shown"], "nobody has asked"
+    Marks(told.opened, "seller").report(ids["Está roto"])
+    page.get(f"/messages/{ids['Está roto']}")
     shown = told.told(ids["Está roto"])["events"]
     assert {event["detail"] for event in shown if event["name"] == "content-shown"} == {"page mod"}
     assert "Se miró su contenido" in page.get(f"/messages/{ids['Está roto']}").text
@@ -165,6 +169,8 @@ def test_what_was_stopped_at_the_door_is_for_moderators(told: Shop) -> None:
     """An auto-reply is kept as it came, real address and all."""
     one = told.write(BUYER, "Fuera", f"Escriba a {BUYER}.\n", Auto_Submitted="auto-replied")
     assert "Su contenido no se conserva" in words(article(Page(told, "sol"), f"/messages/{one}", one))
+    assert BUYER not in words(article(Page(told, "mod"), f"/messages/{one}", one))
+    Marks(told.opened, "support").report(one)
     assert BUYER in words(article(Page(told, "mod"), f"/messages/{one}", one))
 
 
