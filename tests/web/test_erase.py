@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from house import World
 from pysqlite3 import dbapi2 as sqlite
-from support import Relay, message
-
-
-def stored(relay: Relay) -> bytes:
-    """Every octet that is on the disk, but for the key ring and the log."""
-    return b"\0".join(path.read_bytes() for path in sorted((relay.folder / "var").rglob("*"))
-                      if path.is_file() and path.name != "keys")
+from support import message
 
 
 def blobs(world: World) -> list[bytes]:
@@ -47,7 +41,7 @@ async def test_nothing_is_left_to_be_read(met: World) -> None:
     assert len(spooled(met) - already) == 1
     erased = call("POST", f"/parties/buyer/{met.buyer_id}/erase")
     assert (erased.status, erased.json) == (200, {"party": f"buyer:{met.buyer_id}", "messages": 3, "addresses": 1})
-    left = stored(met.relay)
+    left = house.stored()
     assert not [number for number, blob in enumerate(before) if blob in left]
     assert not [text for text in (met.buyer, "Ana L", "Más tarde") if text.encode() in left]
     assert spooled(met) == already

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -64,8 +65,8 @@ def blobs(opened: Opened, public_id: str) -> list[bytes]:
 
 
 def on_disk(opened: Opened) -> bytes:
-    return b"\0".join(path.read_bytes() for path in sorted(opened.path.parent.rglob("*"))
-                      if path.is_file() and path.name != "keys")
+    paths = [path for path in sorted(opened.path.parent.rglob("*")) if path.is_file() and path.name != "keys"]
+    return subprocess.run(["cat", *paths], capture_output=True, check=True).stdout  # this process would lose its locks
 
 
 async def test_what_is_over_its_age_goes_and_the_rest_stays(opened: Opened) -> None:
@@ -120,9 +121,19 @@ def test_a_key_in_the_unused_part_of_a_page_is_found_and_cleared(opened: Opened,
     assert opened.connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
 
 
+def test_looking_for_a_key_loses_no_lock(opened: Opened) -> None:
+    """Or a command that ends could take the write-ahead log away from under the daemon."""
+    order(opened)
+    inode = f":{opened.path.stat().st_ino} "
+    assert inode in Path("/proc/locks").read_text()
+    assert Erase(opened).erase("buyer:B1").addresses == 1
+    assert inode in Path("/proc/locks").read_text()
+
+
 def test_a_reader_who_holds_the_log_is_told_of(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     order(opened)
     monkeypatch.setattr(destroy, "TRIES", 2)
+    opened.connection.execute("PRAGMA busy_timeout = 1")
     reader = Opened(opened.path, opened.keys)
     reader.connection.execute("BEGIN")
     reader.connection.execute("SELECT count(*) FROM party").fetchone()

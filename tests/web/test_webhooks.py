@@ -136,8 +136,8 @@ def test_it_is_given_up_after_three_days(tmp_path: Path) -> None:
         hooks.record([(calls[0], 500)], at)
         tries, at = tries + 1, at + 86_400
     assert tries == len(RETRY_S) + 1
-    assert b"tienda.example" not in (tmp_path / "ledger.db").read_bytes()
     opened.close()
+    assert b"tienda.example" not in (tmp_path / "ledger.db").read_bytes()
 
 
 @pytest.mark.parametrize("url", ["http://tienda.example/", "ftp://127.0.0.1/", "https://", "https://u:p@tienda.example/",
