@@ -23,7 +23,7 @@ from relay.web.page.app import ROUTERS
 from relay.web.page.viewer import NO_TOKEN, PUBLIC
 
 ROUTES = [(method, route.path) for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)
-          for method in route.methods]
+          for method in sorted(route.methods or ())]
 XSS = ['<script>alert(1)</script>', '"><img src=x onerror=alert(1)>', "'-alert(1)-'", "{{ 7*7 }}", "javascript:alert(1)",
        "</title><svg onload=alert(1)>", "%3Cscript%3E", "\u2028<b>"]
 
