@@ -15,6 +15,8 @@ from relay.web.problem import Problem, respond, understand
 BODY_BYTES = 64 * 1024
 """For all but messages."""
 BODY_TIMEOUT_S = 60.0
+SLOWEST_BYTES_PER_S = 100_000
+"""What a line must carry over that, where bodies may be big: ten megabytes from a telephone take their time."""
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -67,7 +69,7 @@ class Guard:
         """`receive`, which raises Problem for what is too much or too slow."""
         limit = self._big_bytes if (scope["method"], scope["path"]) in self._big_paths else BODY_BYTES
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-        deadline = asyncio.get_running_loop().time() + BODY_TIMEOUT_S
+        deadline = asyncio.get_running_loop().time() + BODY_TIMEOUT_S + limit / SLOWEST_BYTES_PER_S
         received, complete = 0, False
 
         async def bounded() -> Message:

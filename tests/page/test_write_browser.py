@@ -115,6 +115,8 @@ def test_a_bad_file_is_named_and_nothing_is_lost(shop: Shop, browser: Browser) -
         fill(page, "Programa", "Aquí está.")
         page.set_input_files("#attach", [payload("virus.exe", "application/x-msdownload", b"MZ" + bytes(500))])
         expect(page.locator("#file-list [role=alert]")).to_contain_text("virus.exe")
+        page.set_input_files("#attach", [payload("grande.txt", "text/plain", b"x" * (10 * 1024 * 1024 + 1))])
+        expect(page.locator(".draft-bad")).to_have_text("grande.txt: Los archivos suman como máximo 10 MB.")
         expect(page.locator("#text")).to_have_value("Aquí está.")
         page.check("input[value=delivery]")
         expect(page.locator(".critical-note")).to_be_visible()

@@ -62,6 +62,10 @@
     for (const bad of list.querySelectorAll(".draft-bad")) bad.remove();
     for (const file of files) {
       const shown = line(file.name);
+      if (file.size > Number(form.dataset.max)) { // the connection would be cut, and nobody could say why
+        failed(shown.item, `${file.name}: ${form.dataset.big}`);
+        continue;
+      }
       turn = turn.then(() => upload(file, shown));
     }
   };
