@@ -44,9 +44,12 @@ def test_a_message_goes_from_the_order_to_the_queue(shop: Relay) -> None:
 
 def test_pressed_twice_it_is_sent_once(shop: Relay) -> None:
     page = Page(shop, "sol")
-    fields = form(page)
+    file = BeautifulSoup(attach(page, "foto.png", png(), "image/png").text, "lxml").select_one("[name=file]")["value"]  # type: ignore[index]
+    fields = form(page) | {"file": file}
     first, second = send(page, fields), send(page, fields)
     assert first.headers["location"] == second.headers["location"]
+    changed = send(page, fields | {"file": "", "text": "Y otra cosa."})  # back, and changed: that is another message
+    assert changed.headers["location"] != first.headers["location"]
     assert send(page, form(page)).headers["location"] != first.headers["location"]
 
 

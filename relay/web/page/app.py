@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from weakref import WeakValueDictionary
 
 from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp
@@ -56,7 +58,7 @@ def make_page(config: Callable[[], Config], desk: Desk, service: Service, findin
     app.state.config, app.state.desk, app.state.service, app.state.door = config, desk, service, Door()
     app.state.sso = SingleSignOn()
     app.state.turnstile, app.state.findings, app.state.gauge = Turnstile(), findings, Gauge()
-    app.state.under_way = set[str]()
+    app.state.turns = WeakValueDictionary[str, asyncio.Lock]()
     install(app)
     for router in ROUTERS:
         app.include_router(router)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from typing import Annotated, Any
+from weakref import WeakValueDictionary
 
 from fastapi import APIRouter, Query, Request
 from starlette.datastructures import FormData
@@ -22,7 +24,7 @@ from policy.verdict import Reply
 from relay import texts
 from relay.accept import Foretold
 from relay.compose import Draft, Enclosure
-from relay.errors import Conflict, NotFound
+from relay.errors import NotFound
 from relay.ledger.opened import Opened
 from relay.ledger.pages import Pages
 from relay.ledger.registry import Registry
@@ -36,7 +38,7 @@ from relay.web.page import telling
 from relay.web.page.draft import MAX_SUBJECT_CHARS, MAX_TEXT_CHARS, Files, Form, filled
 from relay.web.page.reasons import MAX_CRITICAL_CHARS, Reason, reasons
 from relay.web.page.render import render
-from relay.web.page.viewer import AtDesk, Seller, Viewer, desk_of, form_of, words_of
+from relay.web.page.viewer import Seller, Viewer, desk_of, form_of, words_of
 from relay.web.writing import Addressed, addressed, foretell, replied, send, written
 
 router = APIRouter()
@@ -108,15 +110,27 @@ async def ask(request: Request, viewer: Seller, order: Order = None, message: Me
 
 
 @router.post("/write")
-async def act(request: Request, viewer: Seller, desk: AtDesk) -> Response:
-    """One of the form's buttons: preview, send, fill in a template, take a file out."""
+async def act(request: Request, viewer: Seller) -> Response:
+    """One of the form's buttons: preview, send, fill in a template, take a file out; one after the other, for a button
+    may be pressed twice."""
     form = await form_of(request)
+    turns: WeakValueDictionary[str, asyncio.Lock] = request.app.state.turns
+    async with turns.setdefault(f"{viewer.login} {_text(form, 'draft')}", asyncio.Lock()):
+        return await _act(request, viewer, form)
+
+
+async def _act(request: Request, viewer: Viewer, form: FormData) -> Response:
+    desk = desk_of(request)
     sheet = await _sheet(request, viewer, _text(form, "order"), _text(form, "message"))
+    what, _, which = (_text(form, "do") or "preview").partition(":")
+    trace = _trace(form, viewer)
+    if what == "send" and (sent := await desk.read(partial(written, number=sheet.place.number, trace=trace))) \
+            and sent["state"] != State.REFUSED:
+        return RedirectResponse(f"/messages/{sent['id']}", 303)
     files = Files(request, viewer, request.app.state.service)
     known, gone = await files.known(form)
     known, bad = await files.add(form, known)
     draft = replace(Form.read(form), files=known)
-    what, _, which = (_text(form, "do") or "preview").partition(":")
     if what == "drop":
         await desk.write(lambda opened: files.drafts(opened).forget([which]))
         return _shown(request, sheet, replace(draft, files=tuple(file for file in known if file.id != which)))
@@ -131,7 +145,9 @@ async def act(request: Request, viewer: Seller, desk: AtDesk) -> Response:
         problems["files"] = " ".join(gone + bad)
     if problems:
         return _shown(request, sheet, draft, problems=problems, status=422)
-    return await (_send if what == "send" else _preview)(request, viewer, sheet, draft, files)
+    if what == "send":
+        return await _send(request, sheet, draft, files, trace)
+    return await _preview(request, sheet, draft, files)
 
 
 @router.post("/write/files")
@@ -150,7 +166,7 @@ async def add_file(request: Request, viewer: Seller) -> Response:
 # -- what happens ------------------------------------------------------------------------------------------------
 
 
-async def _preview(request: Request, viewer: Viewer, sheet: Sheet, form: Form, files: Files) -> Response:
+async def _preview(request: Request, sheet: Sheet, form: Form, files: Files) -> Response:
     foretold = await foretell(request.app.state.service, desk_of(request), sheet.to,
                               await _draft(request, sheet, form, files))
     if not foretold.verdict.passes:
@@ -158,22 +174,10 @@ async def _preview(request: Request, viewer: Viewer, sheet: Sheet, form: Form, f
     return _shown(request, sheet, form, preview=await _as_read(request, sheet, form, foretold))
 
 
-async def _send(request: Request, viewer: Viewer, sheet: Sheet, form: Form, files: Files) -> Response:
-    """Once for each draft, however often its button is pressed."""
-    desk, number = desk_of(request), sheet.place.number
-    under_way: set[str] = request.app.state.under_way
-    if form.id in under_way:
-        raise Conflict("this message is being sent")
-    under_way.add(form.id)
-    try:
-        before = await desk.read(partial(written, number=number, trace=form.id))
-        if before is not None and before["state"] != State.REFUSED:
-            return RedirectResponse(f"/messages/{before['id']}", 303)
-        seed = sha256(f"{viewer.login} {form.id}".encode()).hexdigest()
-        sent = await send(request.app.state.service, desk, sheet.to, await _draft(request, sheet, form, files),
-                          at=datetime.now(UTC), seed=seed, trace=form.id)
-    finally:
-        under_way.discard(form.id)
+async def _send(request: Request, sheet: Sheet, form: Form, files: Files, trace: str) -> Response:
+    desk = desk_of(request)
+    sent = await send(request.app.state.service, desk, sheet.to, await _draft(request, sheet, form, files),
+                      at=datetime.now(UTC), seed=trace, trace=trace)
     if sent.is_refused:
         again = replace(form, id=Form().id)  # what was refused is in the ledger: the next try is another message
         return _shown(request, sheet, again, refusal=_explain(request, sent.reply), status=422)
@@ -199,6 +203,13 @@ async def _as_read(request: Request, sheet: Sheet, form: Form, foretold: Foretol
     return {"subject": form.subject_of(sheet.reasons), "cleaned": telling.cleaned(events, words_of(request)),
             "files": found["attachments"], "from": sheet.to.facts.correspondence.parties[Side.SELLER].name,
             "text": cut_text(found["text"] or "", markers()).strip()}
+
+
+def _trace(form: FormData, viewer: Viewer) -> str:
+    """Of what is sent: the same as long as nothing in the form is changed."""
+    said = [f"{name}={one if isinstance(one, str) else (one.filename, one.size)}"
+            for name in ("draft", "reason", "subject", "text", "file", "attach") for one in form.getlist(name)]
+    return sha256("\0".join([viewer.login, *said]).encode()).hexdigest()[:16]
 
 
 def _explain(request: Request, reply: Reply | None) -> str:
