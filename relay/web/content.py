@@ -6,9 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from aliasing.footer import cut_html, cut_text
 from aliasing.message import Message, Part
 from policy.left_out import left_out
 from policy.rules.attachments import attachments
+from relay.passage import markers
 from relay.records import State
 
 SHOWN = ("image/png", "image/jpeg", "image/gif", "application/pdf")
@@ -42,11 +44,14 @@ def for_seller(timeline: dict[str, Any]) -> dict[str, Any]:
 
 
 def rendered(raw: bytes) -> dict[str, Any]:
-    """The fields of ContentOut. Raises MessageError for evidence that cannot be read as a message."""
+    """The fields of ContentOut, without the relay's own footer: its addresses and links act for the reader of the
+    message, and others look at it here. Raises MessageError for evidence that cannot be read as a message."""
     message = Message.parse(raw)
     files = [{"number": number, "name": part.file_name, "type": part.content_type,
               "size": len(message.decoded(part))} for number, part in enumerate(attachments(message), 1)]
-    return {"text": _text(message, "text/plain"), "html": _text(message, "text/html"), "attachments": files}
+    text, html = _text(message, "text/plain"), _text(message, "text/html")
+    return {"text": cut_text(text, markers()) if text else text, "html": cut_html(html, markers()) if html else html,
+            "attachments": files}
 
 
 def attachment(raw: bytes, number: int) -> File | None:

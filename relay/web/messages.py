@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
+from aliasing.correspondence import Direction
 from aliasing.message import MessageError
 from relay.errors import NotFound
 from relay.ledger.apikeys import ApiKey
@@ -62,7 +63,12 @@ async def show_message(id: MessageId, caller: Caller, desk: AtDesk) -> dict[str,
 
 @router.get("/messages/{id}/raw", response_class=Response, responses=_octets("message/rfc822"))
 async def raw_message(id: MessageId, caller: Caller, desk: AtDesk) -> Response:  # noqa: A002
-    """The message as its reader's mail server got it."""
+    """The message as its reader's mail server got it. What went to a buyer is for the marketplace's keys only: its
+    footer and List-Unsubscribe act for the buyer."""
+    if caller.seller is not None:
+        found = await desk.read(lambda opened: visible_message(opened, caller, id))
+        if found["direction"] != Direction.TO_SELLER:
+            raise NotFound("a message to a buyer is shown by its content; see /messages/{id}/content")
     return Response(await _content(desk, caller, id), media_type="message/rfc822",
                     headers={"Content-Disposition": disposition(f"{id}.eml")})
 

@@ -150,6 +150,20 @@ def test_content_and_files_are_shown_as_the_reader_sees_them(met: World) -> None
     assert {event["detail"] for event in shown} == {f"api reader-{met.number}"}
 
 
+async def test_a_sellers_key_gets_nothing_that_acts_for_the_buyer(met: World) -> None:
+    """The footer below a message and its List-Unsubscribe are sealed for whoever reads it."""
+    own = met.own()
+    sent = own("POST", "/messages", met.text | {"html": "<p>Sale ya.</p>"}).json["id"]
+    [mail] = await met.mails(1)
+    assert b"List-Unsubscribe" in mail.as_bytes()
+    assert own("GET", f"/messages/{sent}/raw").status == 404
+    content = own("GET", f"/messages/{sent}/content").json
+    assert "@relay" not in f"{content['text']}{content['html']}"
+    await met.to_the_seller("Pregunta")
+    [waiting] = met.messages("needs-reply")
+    assert own("GET", f"/messages/{waiting['id']}/raw").status == 200
+
+
 async def test_marks_are_kept_in_the_timeline(met: World) -> None:
     call = met.shop
     for number, mark in enumerate(("answered", "no-answer-needed")):

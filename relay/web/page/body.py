@@ -12,11 +12,9 @@ import re
 from dataclasses import dataclass
 from html import unescape
 
-from aliasing.footer import cut_html, cut_text
 from aliasing.message import Message, Part
 from policy.files.sniff import sniff
 from policy.rules.attachments import attachments
-from relay.passage import markers
 from relay.web.content import rendered
 
 IMAGES = {"jpeg": "image/jpeg", "png": "image/png", "gif": "image/gif", "bmp": "image/bmp"}
@@ -56,7 +54,7 @@ def body_of(raw: bytes) -> Body:
     parts = attachments(message)
     files = tuple(File(one["number"], one["name"], one["size"], sniff(message.decoded(part)) in IMAGES)
                   for one, part in zip(found["attachments"], parts, strict=True))
-    text, quoted = split_quote(cut_text(found["text"] or "", markers())[:MAX_TEXT_CHARS])
+    text, quoted = split_quote((found["text"] or "")[:MAX_TEXT_CHARS])
     html = found["html"] or ""
     return Body(text, quoted, bool(html), len(re.sub(r"<[^>]*>", "", html)), files)
 
@@ -68,7 +66,7 @@ def framed(raw: bytes) -> str | None:
         return None
     message = Message.parse(raw)
     images = {_id(part): part for part in message.root.leaves() if part.field("content-id")}
-    return _with_images(cut_html(html, markers()), message, images)
+    return _with_images(html, message, images)
 
 
 def image(raw: bytes, number: int) -> tuple[str, bytes] | None:
