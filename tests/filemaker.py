@@ -30,6 +30,7 @@ def picture(width: int = 48, height: int = 32) -> Image.Image:
     return image
 
 
+@functools.cache
 def icc() -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

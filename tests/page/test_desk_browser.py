@@ -47,7 +47,7 @@ def link(shop: Shop, action: Action) -> str:
 @pytest.mark.parametrize(("scheme", "language"), [("light", "es"), ("dark", "en")])
 def test_every_view_is_accessible_and_fits(desk: Shop, browser: Browser, size: str, scheme: str, language: str) -> None:
     views: dict[str | None, dict[str, str]] = {
-        None: {f"link-{action}": link(desk, action) for action in Action},
+        None: {f"link-{action}": link(desk, action) for action in NAMES},
         "mod": {"reports": "/reports", "held": "/held", "blocked": "/blocked", "report": f"/moderation/{desk.id_of('Oferta')}",
                 "hold": f"/moderation/{desk.id_of('Retenido')}"},
         "ops": {"queue": "/queue", "destination": "/queue?destination=correo.example", "throughput": "/throughput",

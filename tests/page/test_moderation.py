@@ -7,7 +7,7 @@ from email import message_from_bytes, policy
 from typing import Any
 
 import pytest
-from apiclient import Client, new_key
+from apiclient import Client, new_key, where
 from pages import Page
 from support import BUYER, ORDER, SELLER, Relay, message
 
@@ -154,7 +154,7 @@ def test_whoever_is_blocked_writes_no_more_until_that_is_lifted(shop: Relay, mod
     assert form is not None
     number = str(form["action"]).split("/")[2]
     # the blocked party's own key neither sees nor lifts it
-    own = Client(shop, new_key(shop, "sol", ("blocks",), seller="S1"))
+    own = Client(where(shop), new_key(shop, "sol", ("blocks",), seller="S1"))
     assert own("GET", "/blocks").json["items"] == []
     assert own("DELETE", f"/blocks/{number}").status == 404
     assert mod.post(str(form["action"]), {"reason": ""}).status_code == 303
