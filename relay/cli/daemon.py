@@ -34,7 +34,7 @@ def check() -> None:
 
 
 @click.command(cls=Command)
-@click.option("--stay", is_flag=True, help="Keep it running and print the settings for your own mail program.")
+@click.option("--stay", is_flag=True, help="Keep it running, with the messages page and for your own mail program.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a scene.")
 def demo(stay: bool, as_json: bool) -> None:
     """A complete self-contained run: two people write to each other through the real daemon."""

@@ -41,7 +41,7 @@ async def _run(folder: Path, *, stay: bool, as_json: bool) -> int:
         asyncio.get_running_loop().add_signal_handler(ending, task.cancel)
     console = Console(width=None if sys.stdout.isatty() else 132, quiet=as_json)
     started = time.monotonic()
-    async with World(folder) as world:
+    async with World(folder, with_page=stay) as world:
         one, two = mint(world)
         _introduce(console, one)
         failed = number = 0
@@ -130,8 +130,15 @@ def _as_json(scene: Scene) -> str:
 
 
 async def _stay(world: World, order: OrderRow) -> None:
+    seller, moderator = world.login("sol", party="seller:S-1001"), world.login("marta", role="moderator")
     click.echo(f"""\
-The demo stays up until Ctrl-C. In your own mail program:
+The demo stays up until Ctrl-C. Its conversation on the messages page:
+
+  {world.page}
+  the seller               sol, password {seller}
+  a moderator              marta, password {moderator}
+
+Or in your own mail program:
 
   outgoing server (SMTP)   127.0.0.1, port {world.port}, no password, no encryption or STARTTLS
   as the seller            make {SELLER} your address and write to {order.buyer_alias}

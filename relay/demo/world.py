@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import signal
 import smtplib
 import sys
@@ -17,8 +18,10 @@ from relay.demo.nameserver import NameServer
 from relay.demo.outside import OutsideServer
 from relay.errors import TradepostError
 from relay.ledger.listing import Listing
+from relay.ledger.logins import Logins
 from relay.ledger.opened import Opened, open_ledger
 from relay.ledger.registry import Registry
+from relay.passwords import hash_password
 
 SELLER, BUYER, STRANGER = "sol@tienda.example", "ana.lopez@correo.example", "curioso@extra.example"
 
@@ -29,6 +32,7 @@ language = "es"
 
 [listen]
 mx = "127.0.0.1:0"
+http = "{http}"
 
 [outbound]
 route = "mx"
@@ -50,8 +54,11 @@ format = "json"
 class World:
     """An async context: everything is started on the way in and stopped, by pid, on the way out."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, with_page: bool = False) -> None:
         self.folder = folder
+        self._with_page = with_page
+        self.page = ""
+        """Where the messages page is, if it is there."""
         self.outside = OutsideServer()
         self.nameserver = NameServer({
             ("correo.example", "MX"): ["10 mx.correo.example."], ("mx.correo.example", "A"): ["127.0.0.1"],
@@ -68,7 +75,7 @@ class World:
             dns = await self.nameserver.start()
             stack.callback(self.nameserver.stop)
             file = self.folder / "tradepost.toml"
-            file.write_text(_CONFIG.format(port=outside, dns=dns))
+            file.write_text(_CONFIG.format(port=outside, dns=dns, http="127.0.0.1:0" if self._with_page else ""))
             config = load(file)
             self.ledger: Opened = open_ledger(config.ledger_path, config.key_ring)
             stack.callback(self.ledger.close)
@@ -88,10 +95,12 @@ class World:
                 stdout=log, stderr=log, env=environment)
         stack.push_async_callback(_stop, daemon)
         for _ in range(400):
-            for line in self.log.read_text().splitlines():
-                if '"listening"' in line:
-                    self.port = int(json.loads(line)["where"].rpartition(":")[2])
-                    return
+            told = [json.loads(line) for line in self.log.read_text().splitlines() if '"listening"' in line]
+            where = {one["kind"]: one["where"] for one in told}
+            if "mx" in where and ("http" in where or not self._with_page):
+                self.port = int(where["mx"].rpartition(":")[2])
+                self.page = f"http://{where['http']}/" if self._with_page else ""
+                return
             if daemon.returncode is not None:
                 break
             await asyncio.sleep(0.05)
@@ -106,6 +115,13 @@ class World:
         reply = await asyncio.to_thread(_send, self.port, mail_from, rcpt_to, data)
         self.replies.append(reply)
         return reply
+
+    def login(self, name: str, *, party: str | None = None, role: str = "") -> str:
+        """A new login of the messages page; its password."""
+        password = secrets.token_urlsafe(12)
+        logins, hashed = Logins(self.ledger), hash_password(password)
+        logins.add_role(name, role, hashed) if role else logins.add(name, party, hashed)
+        return password
 
     def newest(self) -> dict[str, Any] | None:
         """The ledger's last line."""
