@@ -16,6 +16,10 @@ from shop import PASSWORD
 from support import Relay
 
 AXE = (Path(__file__).parent / "page/axe/axe.min.js").read_text()
+SHOTS = os.environ.get("TRADEPOST_SHOTS", "")
+"""The folder for pictures of every view; with it each look is tried, without it two looks that have all between them."""
+LOOKS = [("light", "es"), ("dark", "en"), *([("light", "en"), ("dark", "es")] if SHOTS else [])]
+"""(scheme, language)."""
 SIZES = {"desktop": (1200, 900), "phone": (390, 844)}
 PATIENCE_MS = 20_000
 """The page asks for news each five seconds, and the machine may be busy."""
@@ -63,10 +67,10 @@ class Tab:
         return [f"{one['id']}: {node['target']} {node['failureSummary']}" for one in found["violations"] for node in one["nodes"]]
 
     def shot(self, name: str) -> None:
-        """Into the folder of TRADEPOST_SHOTS, for people to look at."""
-        if folder := os.environ.get("TRADEPOST_SHOTS"):
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            self.page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+        """Into SHOTS, for people to look at."""
+        if SHOTS:
+            Path(SHOTS).mkdir(parents=True, exist_ok=True)
+            self.page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=True)
 
 
 @contextmanager

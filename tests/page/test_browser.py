@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from browser import SIZES, chromium, tab
+from browser import LOOKS, SIZES, chromium, tab
 from pages import buyers_mail
 from playwright.sync_api import Browser, expect
 from shop import OTHER_ORDER, PASSWORD, Shop
@@ -129,7 +129,7 @@ VIEWS = {"login": "/login", "list": "/messages", "all": "/messages?filter=all", 
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize(("scheme", "language"), [("light", "es"), ("dark", "en")])
+@pytest.mark.parametrize(("scheme", "language"), LOOKS)
 def test_every_view_is_accessible_and_fits(told: Shop, browser: Browser, size: str, scheme: str, language: str) -> None:
     with tab(browser, told, size=size, scheme=scheme, language=language) as one:  # type: ignore[arg-type]
         for name, path in VIEWS.items():

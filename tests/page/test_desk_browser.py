@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from browser import SIZES, chromium, tab
+from browser import LOOKS, SIZES, chromium, tab
 from playwright.sync_api import Browser, expect
 from shop import Shop
 from support import BUYER, SELLER
@@ -44,7 +44,7 @@ def link(shop: Shop, action: Action) -> str:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize(("scheme", "language"), [("light", "es"), ("dark", "en")])
+@pytest.mark.parametrize(("scheme", "language"), LOOKS)
 def test_every_view_is_accessible_and_fits(desk: Shop, browser: Browser, size: str, scheme: str, language: str) -> None:
     views: dict[str | None, dict[str, str]] = {
         None: {f"link-{action}": link(desk, action) for action in NAMES},

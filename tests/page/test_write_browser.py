@@ -11,7 +11,7 @@ from email.message import EmailMessage
 from typing import Any, TypeVar
 
 import pytest
-from browser import chromium, tab
+from browser import LOOKS, SIZES, chromium, tab
 from filemaker import pdf, png
 from playwright.sync_api import Browser, FilePayload, Page, expect
 from shop import Shop, open_shop
@@ -177,7 +177,8 @@ VIEWS = {"choose": "/write", "write": f"/write?order={ORDER}", "templates": "/te
          "password": "/settings/password", "sessions": "/sessions", "thread": f"/orders/{ORDER}"}
 
 
-@pytest.mark.parametrize(("size", "scheme", "language"), [("desktop", "light", "es"), ("phone", "dark", "en")])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("scheme", "language"), LOOKS)
 def test_every_view_is_accessible_and_fits(shop: Shop, browser: Browser, size: str, scheme: str, language: str) -> None:
     with tab(browser, shop, size=size, scheme=scheme, language=language) as one:  # type: ignore[arg-type]
         page = one.log_in("sol")

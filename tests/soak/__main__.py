@@ -58,10 +58,12 @@ def main() -> int:
     one = names.add_parser("page", help=page.__doc__)
     one.add_argument("--messages", type=int, default=1_000_000, help="in the ledger")
     one.add_argument("--rounds", type=int, default=300, help="how often each view is asked for")
+    one.add_argument("--pictures", type=Path, default=None, metavar="FOLDER",
+                     help="also every view in both languages, light and dark, phone and desktop, as a picture")
     one.add_argument("--seed", type=int, default=None)
     options = parser.parse_args()
     if options.name == "page":
-        return page.campaign(options.messages, options.rounds, options.seed)
+        return page.campaign(options.messages, options.rounds, options.seed, options.pictures)
     if options.name == "loris":
         return loris.campaign(options.connections, options.hostile, options.megabytes, options.seconds, options.seed)
     if options.name == "flood":

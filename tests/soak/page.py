@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -36,8 +39,10 @@ class Figures:
     p99: float
 
 
-def campaign(messages: int, rounds: int, seed: int | None) -> int:
+def campaign(messages: int, rounds: int, seed: int | None, pictures: Path | None = None) -> int:
     """Half of all is Sol's. Measured at a tenth of the size as well: what grows more than twofold is not flat."""
+    if pictures is not None and not _pictured(pictures.absolute()):
+        return 1
     random = Random(seed if seed is not None else 1)
     with tempfile.TemporaryDirectory(prefix="page-") as folder, open_shop(Path(folder)) as shop:
         small = fill(shop, 0, messages // 10) or measure(shop, rounds, random)
@@ -49,6 +54,15 @@ def campaign(messages: int, rounds: int, seed: int | None) -> int:
         good = good and flat and after.p99 < P99_MS
         print(f"{after.name:<16}{after.p50:>8.1f}{after.p99:>8.1f}   {before.p50:>8.1f}{'' if flat else '   NOT FLAT'}")
     return 0 if good else 1
+
+
+def _pictured(folder: Path) -> bool:
+    """Every view in every look, by the tests that look at them."""
+    tests = sorted(str(one) for one in (Path(__file__).parent.parent / "page").glob("test_*browser.py"))
+    done = subprocess.run([sys.executable, "-m", "pytest", "-k", "every_view", *tests],
+                          env=os.environ | {"TRADEPOST_SHOTS": str(folder)}, cwd=Path(__file__).parent.parent.parent)
+    print(f"{len(list(folder.glob('*.png')))} pictures in {folder}", flush=True)
+    return done.returncode == 0
 
 
 def fill(shop: Shop, start: int, end: int) -> None:
