@@ -9,7 +9,7 @@ import click
 import pytest
 
 from relay.cli import tradepost
-from relay.config import LimitsSection
+from relay.sections import LimitsSection
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CHANGELOG.md"]

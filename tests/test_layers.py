@@ -13,6 +13,7 @@ FLOORS = [
     ["policy"],
     ["relay.dkim", "relay.errors", "relay.durable", "relay.offload", "relay.values"],
     ["relay.texts"],
+    ["relay.sections"],
     ["relay.config", "relay.log", "relay.keys", "relay.records", "relay.tls", "relay.passwords"],
     ["relay.metrics"],
     ["relay.maillog"],

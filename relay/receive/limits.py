@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
 from relay import maillog
-from relay.config import LimitsSection
+from relay.sections import LimitsSection
 
 STRESS = 0.8
 """Share of the connections from which on clients have to hurry; half of that many octets do the same."""

@@ -21,13 +21,13 @@ from policy.status import Status
 from policy.verdict import Reply
 from relay import maillog, texts
 from relay.accept import Acceptor, Answer, Foretold, Transaction
-from relay.config import LimitsSection
 from relay.dns import Resolver
 from relay.errors import KeyRingFileError, LedgerError
 from relay.keys import Keys
 from relay.ledger import Ledger
 from relay.receive.dnsbl import listed
 from relay.receive.limits import Guard, Hold
+from relay.sections import LimitsSection
 from relay.values import Network
 
 BIG_BYTES = 1024 * 1024

@@ -11,10 +11,10 @@ from typing import Annotated
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from relay.config import ApiSection
 from relay.errors import NotFound
 from relay.ledger.apikeys import ApiKey, ApiKeys
 from relay.ledger.desk import Desk
+from relay.sections import ApiSection
 from relay.web.problem import Problem
 
 MAX_BUCKETS = 10_000

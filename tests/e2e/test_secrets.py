@@ -22,11 +22,11 @@ from stranger import Client
 from support import BUYER, ORDER, SELLER, Relay, message
 
 from aliasing.token import Action, KeyRing, OpenedAction, Role
-from relay.config import LimitsSection
 from relay.demo.outside import OutsideServer
 from relay.keys import CREDENTIAL, Keys
 from relay.receive.limits import Guard
 from relay.receive.server import listen
+from relay.sections import LimitsSection
 
 Start = Callable[..., Awaitable[Relay]]
 OTHER = "111-2222222-4444444"

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from policy.subject import is_critical
-from relay.config import PolicySection
+from relay.sections import PolicySection
 
 CASES = tomllib.loads(Path(__file__).with_name("subjects.toml").read_text())
 SUBJECTS = [text for texts in PolicySection().critical_subjects.values() for text in texts]

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.config import LimitsSection
 from relay.receive import limits as module
 from relay.receive.dnsbl import query_name
 from relay.receive.limits import Guard, network_of
 from relay.receive.proxy import SIGNATURE, ProxyError, plain, read_header
+from relay.sections import LimitsSection
 
 HERE, BESIDE, THERE = (ip_address(text) for text in ("192.0.2.1", "192.0.2.200", "198.51.100.1"))
 

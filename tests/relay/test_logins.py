@@ -11,12 +11,12 @@ import argon2
 import pytest
 
 from relay import passwords
-from relay.config import LimitsSection
 from relay.ledger import StoredLogin
 from relay.receive import logins as module
 from relay.receive.limits import Guard
 from relay.receive.logins import AT_A_TIME, BUSY, FORGET_MIN, MAX_DELAY_S, TOO_OFTEN, WRONG, Logins
 from relay.receive.sasl import Credentials
+from relay.sections import LimitsSection
 
 HERE, THERE = ip_address("192.0.2.1"), ip_address("198.51.100.1")
 RIGHT = Credentials("S1", "right")

@@ -2,8 +2,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from relay.config import OutboundSection
 from relay.queue.schedule import Schedule
+from relay.sections import OutboundSection
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 DEFAULTS = OutboundSection()
