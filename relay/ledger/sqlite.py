@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from pysqlite3 import dbapi2 as sqlite
 
 from aliasing.address import Address, AddressError
-from aliasing.correspondence import Correspondence, Direction, Side
-from aliasing.token import Action, OpenedAction, Role
+from aliasing.correspondence import Correspondence, Direction
+from aliasing.token import Action, OpenedAction
 from policy.case import Facts, RelayBlocks
-from relay.errors import LedgerError, Overtaken, StorageFailed
+from relay.errors import LedgerError, StorageFailed
 from relay.keys import Keys
 from relay.ledger import MAX_REPORTS, Notice, ReturnedDelivery, StoredLogin, Terms
-from relay.ledger.asked import ask, authorise
+from relay.ledger.asked import authorise
 from relay.ledger.clock import MIN_STEP_S, Steady, StepWatch
 from relay.ledger.lanes import lanes_due, take
 from relay.ledger.opened import SQL, Opened, signed
 from relay.ledger.registered import Registered
+from relay.ledger.rows import REPEAT_S, Rows, midnight, time_of
 from relay.ledger.spool import Spool
 from relay.ledger.vault import MessageVault, new_message, open_message
 from relay.ledger.writer import Connection, Writer, ledger_error
@@ -30,17 +28,12 @@ from relay.records import Delivery, DeliveryKind, LedgerEntry, Outcome, OutcomeK
 
 BIG_BYTES = 256 * 1024
 """Content above this is a file of its own: a blob that size costs more than a file."""
-MAX_KEPT = 20_000
-"""Message keys that are kept in memory."""
-REPEAT_S = 12 * 3600.0
-"""How long the very same message is known again: mail servers that lost our 250 come back within hours."""
 EXCHANGE = 240
 """Messages that are looked at to see whether two machines answer each other,"""
 EXCHANGE_S = 300.0
 """and how close together these came,"""
 EXCHANGE_SLOW_S, EXCHANGE_SLOW = 86400.0, 7
 """or so much farther, where they are as many times more: machines that take their time."""
-_FORWARDED = (State.QUEUED, State.HELD)
 
 
 class SqliteLedger:
@@ -53,7 +46,7 @@ class SqliteLedger:
         self._watch = StepWatch(steady) if steady else None
         self._registered = Registered(opened)
         self._spool = Spool(opened.spool)
-        self._message_vaults: OrderedDict[int, MessageVault] = OrderedDict()
+        self._rows = Rows(opened, self._registered)
 
     @property
     def keys(self) -> Keys:
@@ -91,7 +84,7 @@ class SqliteLedger:
         day = now.astimezone(UTC).date()
         counts = self._opened.query("counts", {
             "id": signed(correspondence), "day": day.isoformat(), "month": (day - timedelta(days=30)).isoformat(),
-            "midnight": _midnight(now)})[0]
+            "midnight": midnight(now)})[0]
         refusals, writer = known.refusals[direction.reader], known.numbers[direction.writer]
         unsolicited = ("all" if ("unsolicited", None) in refusals
                        else "seller" if ("unsolicited", writer) in refusals else None)
@@ -104,7 +97,7 @@ class SqliteLedger:
             writer_blocked=("party", None) in known.refusals[direction.writer],
             counterpart_refused=("counterpart", writer) in refusals,
             unsolicited_refused=unsolicited,
-            last_buyer_message_at=_time(counts["last_buyer_message_at"]),
+            last_buyer_message_at=time_of(counts["last_buyer_message_at"]),
             sent_today=counts["sent_today"] or 0,
             orders_last_30_days=counts["orders"] or 0,
             critical_today=counts["critical_today"],
@@ -166,7 +159,7 @@ class SqliteLedger:
         if delivery.content is not None:
             return delivery.content
         row = self._opened.query("delivery_with_message", delivery.number)[0]
-        vault = self._message_vault(row)
+        vault = self._rows.vault(row)
         if row["body_sealed"] is not None:
             return vault.unseal("dsn", row["body_sealed"])
         return await asyncio.to_thread(self._read_content, vault, row["content_sealed"], row["file"])
@@ -179,9 +172,9 @@ class SqliteLedger:
         facts = await self.facts(row["correspondence_id"], Direction(row["direction"]), datetime.now(UTC))
         if facts is None:
             return None
-        vault = self._message_vault(row)
+        vault = self._rows.vault(row)
         original = row["original_id_sealed"]
-        received_at = _time(row["received_at"])
+        received_at = time_of(row["received_at"])
         assert received_at is not None
         return ReturnedDelivery(
             number=row["id"], message_number=row["message_number"], message=row["public_id"], trace=row["trace"],
@@ -200,13 +193,13 @@ class SqliteLedger:
             deliveries = []
             for entry, (vault, wrapped, file) in zip(entries, files, strict=True):
                 if entry.repeats is not None:
-                    self._insert_repeat(connection, entry, now)
+                    self._rows.repeat(connection, entry, now)
                     continue
-                number = self._insert_message(connection, entry, vault, wrapped, file)
+                number = self._rows.message(connection, entry, vault, wrapped, file)
                 if entry.state is State.QUEUED:
-                    deliveries.append(self._insert_delivery(connection, entry, number, now, lease_s))
-                self._insert_own_notice(connection, entry, number, vault, now)
-                self._remember(number, vault)
+                    deliveries.append(self._rows.delivery(connection, entry, number, now, lease_s))
+                self._rows.own_notice(connection, entry, number, vault, now)
+                self._rows.remember(number, vault)
             return deliveries
 
         try:
@@ -225,7 +218,7 @@ class SqliteLedger:
         room = {self.keys.hash_domain(destination): left for destination, left in chosen.room.items()}
 
         def work(connection: Connection) -> tuple[list[Delivery], bool]:
-            return take(connection, now, lease_s, limit, chosen, room, self._lease)
+            return take(connection, now, lease_s, limit, chosen, room, self._rows.lease)
 
         taken, more = list[Delivery](), True
         while more and not taken:
@@ -250,7 +243,7 @@ class SqliteLedger:
         is_message = delivery.kind is DeliveryKind.MESSAGE
 
         def work(connection: Connection) -> None:
-            self._insert_event(connection, now, delivery.message_number, delivery.number, "outcome",
+            self._rows.event(connection, now, delivery.message_number, delivery.number, "outcome",
                                outcome.kind, outcome.code, outcome.remote)
             if retry_at is not None:
                 changed = connection.execute(SQL["defer"], (
@@ -259,14 +252,14 @@ class SqliteLedger:
                 if changed and is_message:
                     connection.execute(SQL["message_state"], (State.DEFERRED, delivery.message_number))
             elif outcome.kind is OutcomeKind.FAILED:
-                self._fail(connection, delivery, outcome, now, notice)
+                self._rows.fail(connection, delivery, outcome, now, notice)
                 return
             else:
                 connection.execute(SQL["finish"], (outcome.kind, outcome.code, now.timestamp(), delivery.number))
                 if is_message:
                     connection.execute(SQL["message_state"], (outcome.kind, delivery.message_number))
             if notice is not None:
-                self._insert_notice(connection, notice, now)
+                self._rows.notice(connection, notice, now)
 
         # the attempt is over: forgotten, it would be made again when the lease ends
         await self._writer.submit(work, patient=True)
@@ -274,10 +267,10 @@ class SqliteLedger:
     async def record_dsn(self, about: ReturnedDelivery, outcome: Outcome, now: datetime, *,
                          action: str, notice: Notice | None) -> None:
         def work(connection: Connection) -> None:
-            self._insert_event(connection, now, about.message_number, about.number, "dsn", action, outcome.code,
+            self._rows.event(connection, now, about.message_number, about.number, "dsn", action, outcome.code,
                                outcome.remote)
             if outcome.kind is OutcomeKind.FAILED:
-                self._fail(connection, about, outcome, now, notice)
+                self._rows.fail(connection, about, outcome, now, notice)
 
         await self._writer.submit(work)
 
@@ -301,7 +294,7 @@ class SqliteLedger:
                     "buyer": row["buyer_id"], "seller": seller, "at": now.timestamp()}).rowcount
                 connection.execute(SQL["registry_changed"])
             if changed:
-                self._insert_event(connection, now, row["id"], None, "action", action.action, action.actor)
+                self._rows.event(connection, now, row["id"], None, "action", action.action, action.actor)
             return True
 
         return await self._writer.submit(work)
@@ -348,28 +341,6 @@ class SqliteLedger:
             slow[direction] += age <= EXCHANGE_SLOW_S
         return max(2 * min(fast.values()), 2 * min(slow.values()) // EXCHANGE_SLOW)
 
-    def _fail(self, connection: Connection, about: Delivery | ReturnedDelivery, outcome: Outcome, now: datetime,
-              notice: Notice | None) -> None:
-        """For good, and once: decided here, since two reports may come at the same time."""
-        if not connection.execute(SQL["fail"], (outcome.code, now.timestamp(), about.number)).rowcount:
-            return
-        if about.kind is DeliveryKind.MESSAGE:
-            connection.execute(SQL["message_state"], (State.FAILED, about.message_number))
-        if notice is not None:
-            self._insert_notice(connection, notice, now)
-
-    def _message_vault(self, row: Any) -> MessageVault:
-        number = row["message_number"]
-        if number not in self._message_vaults:
-            vaults = self._registered.vaults(row["correspondence_id"])
-            self._remember(number, open_message(row["public_id"], vaults, row["key_sealed"]))
-        return self._message_vaults[number]
-
-    def _remember(self, number: int, vault: MessageVault) -> None:
-        self._message_vaults[number] = vault
-        while len(self._message_vaults) > MAX_KEPT:
-            self._message_vaults.popitem(last=False)
-
     async def _spool_if_big(self, entry: LedgerEntry) -> tuple[MessageVault, bytes, str | None]:
         """The entry's vault, and the name of its content's file when it was big enough for one.
 
@@ -391,156 +362,3 @@ class SqliteLedger:
         if blob is None:
             raise LedgerError("ledger: the content of this message is gone")
         return vault.unseal("content", blob)
-
-    def _insert_message(self, connection: Connection, entry: LedgerEntry, vault: MessageVault, wrapped: bytes,
-                        file: str | None) -> int:
-        if entry.critical and entry.state in _FORWARDED:
-            self._check_count(connection, entry)
-        digest = self._digest(connection, entry) if entry.identity and entry.state in _FORWARDED else None
-        status = entry.reply.status.name if entry.reply else None
-        number: int = connection.execute(SQL["insert_message"], (
-            entry.id, entry.trace, signed(entry.correspondence.number), entry.direction, entry.channel, entry.state,
-            entry.rule, status, entry.received_at.timestamp(),
-            entry.dated_at.timestamp() if entry.dated_at else None, entry.size, entry.attachments,
-            entry.solicited, entry.critical, entry.outgoing_id.decode() if entry.outgoing_id else None, wrapped,
-            vault.seal("subject", entry.subject.encode("utf-8", "replace")),
-            vault.seal("reply", entry.reply_text.encode()) if entry.reply_text else None,
-            vault.seal("original_id", entry.original_id) if entry.original_id else None, digest,
-            signed(entry.correspondence.number))).lastrowid
-        if entry.content is not None:
-            blob = None if file else vault.seal("content", entry.content)
-            connection.execute(SQL["insert_content"], (number, blob, file, len(entry.content)))
-        verdicts: list[list[str]] = [[ruling.rule, ruling.verdict.kind, ruling.verdict.reason]
-                                     for ruling in entry.rulings]
-        verdicts += [[rule, "not run", ""] for rule in entry.not_run]
-        at = entry.received_at.timestamp()
-        connection.execute(SQL["insert_event"], (
-            at, number, None, None, "verdict", entry.rule or "pass", json.dumps(verdicts), None))
-        if entry.notes:
-            connection.execute(SQL["insert_event"], (
-                at, number, None, None, "cleaned", "", json.dumps(entry.notes, ensure_ascii=False), None))
-        correspondence = signed(entry.correspondence.number)
-        if entry.state in _FORWARDED:
-            if entry.direction is Direction.TO_SELLER:
-                connection.execute(SQL["buyer_wrote"], (at, number, correspondence))
-            else:
-                connection.execute(SQL["seller_answered"], (correspondence,))
-                connection.execute(SQL["count_sent"], (
-                    entry.received_at.astimezone(UTC).date().isoformat(), correspondence))
-        return number
-
-    def _check_count(self, connection: Connection, entry: LedgerEntry) -> None:
-        """Two sessions must not both be the third message of the day."""
-        count = connection.execute(SQL["critical_today"], (
-            signed(entry.correspondence.number), _midnight(entry.received_at))).fetchone()[0]
-        if count != entry.critical_today:
-            raise Overtaken("ledger: another critical message came first")
-
-    def _digest(self, connection: Connection, entry: LedgerEntry) -> bytes:
-        """Two sessions must not both bring the same message."""
-        assert entry.identity is not None
-        digest = self.keys.hash_message(entry.correspondence.number, entry.direction, entry.identity)
-        if connection.execute(SQL["by_digest"], (digest, entry.received_at.timestamp() - REPEAT_S)).fetchone():
-            raise Overtaken("ledger: the same message came first")
-        return digest
-
-    def _insert_repeat(self, connection: Connection, entry: LedgerEntry, now: datetime) -> None:
-        earlier = connection.execute(SQL["message_of"], (entry.repeats, signed(entry.correspondence.number))).fetchone()
-        if earlier is not None:
-            self._insert_event(connection, now, earlier["id"], None, "repeated", entry.trace, "")
-
-    def _insert_delivery(self, connection: Connection, entry: LedgerEntry, message: int, now: datetime,
-                         lease_s: float) -> Delivery:
-        correspondence = entry.correspondence
-        recipient = correspondence.addresses[entry.direction.reader][0]
-        lane = self.keys.hash_domain(recipient.domain)
-        if lease_s and connection.execute(SQL["lane_failures"], (lane,)).fetchone():
-            lease_s = 0.0  # its destination is in trouble: it waits with the others
-        at, until = now.timestamp(), now.timestamp() + lease_s
-        attempts = 1 if lease_s else 0
-        number: int = connection.execute(SQL["insert_delivery"], (
-            message, DeliveryKind.MESSAGE, entry.direction.reader, attempts, at, until, until if lease_s else None,
-            lane, None, signed(correspondence.number))).lastrowid
-        if lease_s:
-            self._insert_event(connection, now, message, number, "attempt", "1", "")
-        return Delivery(
-            number=number, message_number=message, message=entry.id, trace=entry.trace, kind=DeliveryKind.MESSAGE,
-            recipient=recipient, attempts=attempts, created_at=now, warned=False, content=entry.content,
-            reverse_path=self._return_path(number, correspondence.domain, correspondence.key_id))
-
-    def _insert_own_notice(self, connection: Connection, entry: LedgerEntry, message: int, vault: MessageVault,
-                           now: datetime) -> None:
-        if entry.notice is None or (entry.asks is not None and not self._ask(connection, entry, entry.asks, now)):
-            return
-        writer, correspondence = entry.direction.writer, entry.correspondence
-        connection.execute(SQL["insert_delivery"], (
-            message, DeliveryKind.DSN, writer, 0, now.timestamp(), now.timestamp(), None,
-            self.keys.hash_domain(correspondence.addresses[writer][0].domain), vault.seal("dsn", entry.notice),
-            signed(correspondence.number)))
-
-    def _ask(self, connection: Connection, entry: LedgerEntry, address: Address, now: datetime) -> bool:
-        """Whether the writer's party is to be asked about an address."""
-        known, side = self._registered.known(entry.correspondence.number), entry.direction.writer
-        return known is not None and ask(connection, known.vaults[side], known.numbers[side],
-                                         self.keys.hash_address(address), address, message=entry.id, now=now)
-
-    def _return_path(self, delivery: int, domain: str, key_id: int) -> str:
-        ring = self.keys.ring
-        key = key_id if key_id in ring.secrets else None  # closed, and its key retired while a message was under way
-        return f"{ring.seal(Role.RETURN, domain, delivery, key)}@{domain}"
-
-    def _lease(self, connection: Connection, row: Any, now: datetime, lease_s: float,
-               failures: int = 0) -> Delivery | None:
-        until = now.timestamp() + lease_s
-        if row["address_sealed"] is None or row["data_key"] is None:
-            connection.execute(SQL["finish"], (State.FAILED, "5.1.6", now.timestamp(), row["id"]))
-            connection.execute(SQL["message_state"], (State.FAILED, row["message_id"]))
-            return None
-        connection.execute(SQL["lease"], (until, until, row["id"]))
-        attempts = row["attempts"] + 1
-        self._insert_event(connection, now, row["message_id"], row["id"], "attempt", str(attempts), "")
-        party = self._opened.vault.party(row["party_id"], row["ring_key"], row["data_key"])
-        created_at = _time(row["created_at"])
-        assert created_at is not None
-        kind = DeliveryKind(row["kind"])
-        return Delivery(
-            number=row["id"], message_number=row["message_id"], message=row["public_id"], trace=row["trace"],
-            kind=kind, recipient=Address.parse(party.unseal("address", row["address_sealed"])), attempts=attempts,
-            created_at=created_at, warned=row["warned_at"] is not None, dropped=row["code"] == "dropped",
-            failures=failures,
-            reverse_path=self._return_path(row["id"], row["domain"], row["sealed_by"])
-            if kind is DeliveryKind.MESSAGE else "")
-
-    def _insert_notice(self, connection: Connection, notice: Notice, now: datetime) -> None:
-        about = notice.about
-        correspondence = about.correspondence
-        writer = about.direction.writer
-        recipient = correspondence.addresses[writer][0]
-        vault = self._message_vaults.get(about.message_number) or self._message_vault_by(connection, about)
-        connection.execute(SQL["insert_delivery"], (
-            about.message_number, notice.kind, writer, 0, now.timestamp(), now.timestamp(), None,
-            self.keys.hash_domain(recipient.domain), vault.seal("dsn", notice.content),
-            signed(correspondence.number)))
-
-    def _message_vault_by(self, connection: Connection, about: ReturnedDelivery) -> MessageVault:
-        row = connection.execute(SQL["delivery_with_message"], (about.number,)).fetchone()
-        parties = connection.execute(SQL["correspondence"], (row["correspondence_id"],)).fetchone()
-        vaults = {side: self._registered.party_vault(parties, side) for side in Side}
-        return open_message(about.message, vaults, row["key_sealed"])
-
-    def _insert_event(self, connection: Connection, at: datetime, message: int, delivery: int | None, kind: str,
-                      name: str, detail: str, remote: str = "") -> None:
-        sealed = None
-        if remote and (vault := self._message_vaults.get(message)):
-            sealed = vault.seal("remote", remote.encode("utf-8", "replace"))
-        connection.execute(SQL["insert_event"], (
-            at.timestamp(), message, delivery, None, kind, name, detail, sealed))
-
-
-def _midnight(now: datetime) -> float:
-    """The beginning of the UTC day, in seconds since the epoch."""
-    return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
-
-
-def _time(seconds: float | None) -> datetime | None:
-    return datetime.fromtimestamp(seconds, UTC) if seconds is not None else None
