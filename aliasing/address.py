@@ -13,7 +13,8 @@ _ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"
 _PLAIN = re.compile(rf"([{_ATEXT}.]+)@([A-Za-z0-9\-]+(?:\.[A-Za-z0-9\-]+)+)")
 _DOT_ATOM = re.compile(rf"[{_ATEXT}\u0080-\U0010ffff]+(?:\.[{_ATEXT}\u0080-\U0010ffff]+)*")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
-_LITERAL = re.compile(r"\[(?:IPv6:)?[0-9A-Fa-f:.]+\]")
+_LITERAL = re.compile(r"\[(IPv6:)?([0-9a-f:.]+)\]", re.IGNORECASE | re.ASCII)
+"""RFC 5321 4.1.3."""
 
 MAX_LOCAL_BYTES = 64
 """RFC 5321 4.5.3.1.1."""
@@ -106,8 +107,8 @@ def _local(text: str) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _domain(text: str) -> str:
-    if _LITERAL.fullmatch(text):
-        return text.lower()
+    if literal := _LITERAL.fullmatch(text):
+        return f"[{'IPv6:' if literal[1] else ''}{literal[2].lower()}]"
     try:
         ascii_domain = text.lower() if text.isascii() else idna.encode(text, uts46=True).decode()
         labels = ascii_domain.split(".")

@@ -333,7 +333,9 @@ def write_parameters(kind: str, parameters: Mapping[str, str]) -> str:
     out = kind
     for name, value in parameters.items():
         text = "".join(char for char in value if char.isprintable())
-        if text.isascii() and (len(text) < 70 or name in ("boundary", "charset")):
+        # what looks like an encoded word some clients would decode, and others not
+        is_plain = name in ("boundary", "charset") or (len(text) < 70 and "=?" not in text)
+        if text.isascii() and is_plain:
             if not _TOKEN.fullmatch(text) or name in ("name", "filename"):
                 text = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
             out += f";\r\n {name}={text}"

@@ -13,6 +13,7 @@ from aliasing.address import Address, AddressError, single_mailbox
     ('"ana"@correo.example', "ana@correo.example"),
     ('"a@b"@correo.example', '"a@b"@correo.example'),
     ("ana@[192.0.2.1]", "ana@[192.0.2.1]"),
+    ("ana@[ipv6:2001:DB8::1]", "ana@[IPv6:2001:db8::1]"),
 ])
 def test_addresses_are_normalised(text: str, shown: str) -> None:
     assert str(Address.parse(text)) == shown

@@ -3,7 +3,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import crlf
 
-from aliasing.encodings import decode_transfer, decode_words, encode_transfer, encode_words, parse_parameters
+from aliasing.encodings import (
+    decode_transfer,
+    decode_words,
+    encode_transfer,
+    encode_words,
+    parse_parameters,
+    write_parameters,
+)
 from aliasing.message import MAX_DEPTH, MAX_PARTS, Edits, Field, Message, MessageError
 
 NESTED = crlf("""From: a@x.example
@@ -137,3 +144,11 @@ def test_encoded_words_round_trip(text: str) -> None:
 ])
 def test_parameters(text: str, kind: str, parameters: dict[str, str]) -> None:
     assert parse_parameters(text) == (kind, parameters)
+
+
+@pytest.mark.parametrize("name", ["=\x90?utf-8?B?c29sQHRpZW5kYS5leGFtcGxl?=.pdf", "=?utf-8?Q?foto?=.jpg", "x" * 80, 'a"b\\c', "ñ"])
+def test_a_parameter_is_read_as_it_was_meant(name: str) -> None:
+    """Dropping what is not printable must not make an encoded word, which some clients would decode."""
+    written = write_parameters("application/pdf", {"name": name})
+    assert "=?" not in written
+    assert parse_parameters(written.replace("\r\n", "")) == ("application/pdf", {"name": name.replace("\x90", "")})
