@@ -163,7 +163,7 @@ class Rows:
 
     def event(self, connection: Connection, at: datetime, message: int, delivery: int | None, kind: str,
               name: str, detail: str, remote: str = "") -> None:
-        """One line of a message's timeline; `remote` is sealed, and left out where the message's key is not at hand."""
+        """One line of a message's timeline; `remote` is sealed, left out where the message's key is not at hand."""
         sealed = None
         if remote and (vault := self._vaults.get(message)):
             sealed = vault.seal("remote", remote.encode("utf-8", "replace"))
@@ -182,7 +182,7 @@ class Rows:
 
     def lease(self, connection: Connection, row: Any, now: datetime, lease_s: float,
               failures: int = 0) -> Delivery | None:
-        """The delivery of a row that is due, with one attempt more; None, and failed, where its recipient was erased."""
+        """The delivery of a row that is due, with one attempt more; None, and failed, where its party was erased."""
         until = now.timestamp() + lease_s
         if row["address_sealed"] is None or row["data_key"] is None:
             connection.execute(SQL["finish"], (State.FAILED, "5.1.6", now.timestamp(), row["id"]))

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from aliasing.footer import cut_html, cut_text
-from aliasing.message import Message, Part
+from aliasing.message import Message, MessageError, Part
 from policy.left_out import left_out
 from policy.rules.attachments import attachments
+from relay.errors import NotFound
 from relay.passage import markers
 from relay.records import State
 
 SHOWN = ("image/png", "image/jpeg", "image/gif", "application/pdf")
 """Types that a browser may be told; anything else is octets to be saved."""
 _FORWARDED = (State.QUEUED, State.DEFERRED, State.DELIVERED, State.FAILED)
+
+
+_Seen = TypeVar("_Seen")
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,17 @@ def for_seller(timeline: dict[str, Any]) -> dict[str, Any]:
         if event["kind"] == "verdict":
             event["detail"] = [one | {"reason": ""} for one in event["detail"]]
     return timeline | {"events": events}
+
+
+def shown(look: Callable[[], _Seen | None], missing: str) -> _Seen:
+    """What `look` finds in a message. Raises NotFound(missing) for nothing, and for evidence that cannot be read."""
+    try:
+        seen = look()
+    except MessageError:
+        seen = None
+    if seen is None:
+        raise NotFound(missing)
+    return seen
 
 
 def rendered(raw: bytes) -> dict[str, Any]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
 from aliasing.correspondence import Direction
-from aliasing.message import MessageError
 from relay.errors import NotFound
 from relay.ledger.apikeys import ApiKey
 from relay.ledger.desk import Desk
@@ -16,7 +16,7 @@ from relay.ledger.marks import Marks
 from relay.ledger.opened import Opened
 from relay.ledger.pages import Pages
 from relay.web.access import AtDesk, scope
-from relay.web.content import SHOWN, attachment, disposition, for_seller, is_as_sent, rendered
+from relay.web.content import SHOWN, attachment, disposition, for_seller, is_as_sent, rendered, shown
 from relay.web.idempotent import IdempotencyKey, IdempotentRoute
 from relay.web.models import ContentOut, DecisionBody, MessageOut, Page, TimelineOut
 from relay.web.orders import Cursor, Limit, visible_order
@@ -66,8 +66,8 @@ async def raw_message(id: MessageId, caller: Caller, desk: AtDesk) -> Response: 
     """The message as its reader's mail server got it. What went to a buyer is for the marketplace's keys only: its
     footer and List-Unsubscribe act for the buyer."""
     if caller.seller is not None:
-        found = await desk.read(lambda opened: visible_message(opened, caller, id))
-        if found["direction"] != Direction.TO_SELLER:
+        asked = await desk.read(lambda opened: visible_message(opened, caller, id))
+        if asked["direction"] != Direction.TO_SELLER:
             raise NotFound("a message to a buyer is shown by its content; see /messages/{id}/content")
     return Response(await _content(desk, caller, id), media_type="message/rfc822",
                     headers={"Content-Disposition": disposition(f"{id}.eml")})
@@ -77,10 +77,7 @@ async def raw_message(id: MessageId, caller: Caller, desk: AtDesk) -> Response: 
 async def message_content(id: MessageId, caller: Caller, desk: AtDesk) -> dict[str, Any]:  # noqa: A002
     """Its texts and the list of its files."""
     raw = await _content(desk, caller, id)
-    try:
-        return await desk.read(lambda _: rendered(raw))
-    except MessageError:
-        raise NotFound("this message cannot be read") from None
+    return await desk.read(lambda _: shown(partial(rendered, raw), "this message cannot be read"))
 
 
 @router.get("/messages/{id}/attachments/{number}", response_class=Response,
@@ -89,12 +86,7 @@ async def message_attachment(id: MessageId, number: Annotated[int, Path(ge=1, le
                              desk: AtDesk) -> Response:
     """One file of it, to be saved."""
     raw = await _content(desk, caller, id)
-    try:
-        file = await desk.read(lambda _: attachment(raw, number))
-    except MessageError:
-        file = None
-    if file is None:
-        raise NotFound("there is no such attachment")
+    file = await desk.read(lambda _: shown(partial(attachment, raw, number), "there is no such attachment"))
     return Response(file.data, media_type=file.type, headers={"Content-Disposition": disposition(file.name)})
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
-from aliasing.message import MessageError
-from relay.errors import NotFound
 from relay.ledger.desk import Desk
 from relay.ledger.inbox import Inbox
 from relay.ledger.opened import Opened
-from relay.web.content import attachment, disposition
+from relay.web.content import attachment, disposition, shown
 from relay.web.page.body import framed, image
 from relay.web.page.thread import MessageId, kept, visible
 from relay.web.page.viewer import AtDesk, Reader, Viewer, config_of
@@ -33,13 +32,8 @@ ALONE = "sandbox; default-src 'none'; frame-ancestors 'none'"
 @router.get("/messages/{id}/html")
 async def show_html(request: Request, id: MessageId, viewer: Reader, desk: AtDesk) -> Response:  # noqa: A002
     """The message's HTML, for the frame only."""
-    try:
-        raw = await _kept(desk, viewer, id)
-        html = await desk.read(lambda _: framed(raw))
-    except MessageError:
-        html = None
-    if html is None:
-        raise NotFound("this message has no HTML")
+    raw = await _kept(desk, viewer, id)
+    html = await desk.read(lambda _: shown(partial(framed, raw), "this message has no HTML"))
     policy = SANDBOX_WITH_LINKS if config_of(request).policy.links == "keep" else SANDBOX
     return Response(HEAD + html, media_type="text/html; charset=utf-8", headers={
         "Content-Security-Policy": policy, "X-Frame-Options": "SAMEORIGIN"})
@@ -49,13 +43,8 @@ async def show_html(request: Request, id: MessageId, viewer: Reader, desk: AtDes
 async def show_image(id: MessageId, number: Number, viewer: Reader, desk: AtDesk) -> Response:  # noqa: A002
     """An attached image, where it is one by its content."""
     raw = await _kept(desk, viewer, id)
-    try:
-        found = await desk.read(lambda _: image(raw, number))
-    except MessageError:
-        found = None
-    if found is None:
-        raise NotFound("there is no such image")
-    return Response(found[1], media_type=found[0], headers={
+    kind, data = await desk.read(lambda _: shown(partial(image, raw, number), "there is no such image"))
+    return Response(data, media_type=kind, headers={
         "Content-Security-Policy": ALONE, "Content-Disposition": "inline"})
 
 
@@ -63,14 +52,9 @@ async def show_image(id: MessageId, number: Number, viewer: Reader, desk: AtDesk
 async def save_file(id: MessageId, number: Number, viewer: Reader, desk: AtDesk) -> Response:  # noqa: A002
     """An attachment, to be saved and never shown here."""
     raw = await _kept(desk, viewer, id)
-    try:
-        found = await desk.read(lambda _: attachment(raw, number))
-    except MessageError:
-        found = None
-    if found is None:
-        raise NotFound("there is no such file")
-    return Response(found.data, media_type="application/octet-stream", headers={
-        "Content-Security-Policy": ALONE, "Content-Disposition": disposition(found.name)})
+    file = await desk.read(lambda _: shown(partial(attachment, raw, number), "there is no such file"))
+    return Response(file.data, media_type="application/octet-stream", headers={
+        "Content-Security-Policy": ALONE, "Content-Disposition": disposition(file.name)})
 
 
 async def _kept(desk: Desk, viewer: Viewer, public_id: str) -> bytes:

@@ -16,7 +16,6 @@ from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
 from aliasing.correspondence import Side
-from aliasing.footer import cut_text
 from aliasing.message import MessageError
 from aliasing.token import OpenedAlias, Role
 from policy.case import PolicySettings
@@ -29,7 +28,7 @@ from relay.ledger.opened import Opened
 from relay.ledger.pages import Pages
 from relay.ledger.registry import Registry
 from relay.ledger.templates import Templates
-from relay.passage import is_solicited, markers
+from relay.passage import is_solicited
 from relay.receive.service import Service
 from relay.records import State
 from relay.web.content import is_as_sent, rendered
@@ -202,7 +201,7 @@ async def _as_read(request: Request, sheet: Sheet, form: Form, foretold: Foretol
     found = await desk_of(request).read(lambda _: rendered(raw))
     return {"subject": form.subject_of(sheet.reasons), "cleaned": telling.cleaned(events, words_of(request)),
             "files": found["attachments"], "from": sheet.to.facts.correspondence.parties[Side.SELLER].name,
-            "text": cut_text(found["text"] or "", markers()).strip()}
+            "text": (found["text"] or "").strip()}
 
 
 def _trace(form: FormData, viewer: Viewer) -> str:
@@ -255,7 +254,7 @@ def _quoted(pages: Pages, about: dict[str, Any]) -> str:
         text = rendered(pages.content(about["id"], None))["text"] or ""
     except (NotFound, MessageError):
         return ""
-    return cut_text(text, markers()).strip()[:QUOTED_CHARS]
+    return text.strip()[:QUOTED_CHARS]
 
 
 async def _choose(request: Request, viewer: Viewer, missing: str = "") -> Response:
