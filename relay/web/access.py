@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
@@ -16,36 +14,19 @@ from relay.ledger.apikeys import ApiKey, ApiKeys
 from relay.ledger.desk import Desk
 from relay.sections import ApiSection
 from relay.web.problem import Problem
-
-MAX_BUCKETS = 10_000
-
-
-class Buckets:
-    """A token bucket for each key: `burst` at once, `requests_per_minute` on the whole."""
-
-    def __init__(self, settings: ApiSection, clock: Callable[[], float] = time.monotonic) -> None:
-        self.settings = settings
-        self._clock = clock
-        self._buckets: OrderedDict[int, tuple[float, float]] = OrderedDict()
-
-    def take(self, number: int) -> float:
-        """Seconds until there is a token again; 0 when one was taken."""
-        now, rate = self._clock(), self.settings.requests_per_minute / 60
-        tokens, since = self._buckets.pop(number, (float(self.settings.burst), now))
-        tokens = min(self.settings.burst, tokens + (now - since) * rate)
-        wait = 0.0 if tokens >= 1 else (1 - tokens) / rate
-        self._buckets[number] = (tokens - 1 if wait == 0 else tokens, now)
-        if len(self._buckets) > MAX_BUCKETS:
-            self._buckets.popitem(last=False)
-        return wait
+from relay.web.throttle import Allowance, Throttle
 
 
 class Access:
     """Knows callers by their key."""
 
     def __init__(self, desk: Desk, settings: ApiSection) -> None:
-        self.buckets = Buckets(settings)
+        self._throttle = Throttle(_allowance(settings))
         self._desk = desk
+
+    def reconfigure(self, settings: ApiSection) -> None:
+        """Other limits for what is asked from now on."""
+        self._throttle.allowance = _allowance(settings)
 
     async def caller(self, authorization: str | None) -> ApiKey:
         """The key in an Authorization field (RFC 6750 2.1); raises Problem for none, a wrong one, one too often."""
@@ -55,9 +36,13 @@ class Access:
             found = await self._desk.read(lambda opened: ApiKeys(opened).find(key.strip()))
         if found is None:
             raise Problem("no-key", headers={"WWW-Authenticate": "Bearer"})
-        if wait := self.buckets.take(found.number):
+        if wait := self._throttle.admit(str(found.number)):
             raise Problem("rate", headers={"Retry-After": str(math.ceil(wait))})
         return found
+
+
+def _allowance(settings: ApiSection) -> Allowance:
+    return Allowance(settings.burst, 60 / settings.requests_per_minute)
 
 
 async def identify(request: Request) -> ApiKey:

@@ -35,7 +35,7 @@ class Web:
     def reconfigure(self, config: Config) -> None:
         """Other settings for what is asked from now on."""
         self._config = config
-        self._access.buckets.settings = config.api
+        self._access.reconfigure(config.api)
         self._public.plan = plan_of(config)
 
     async def run(self) -> None:

@@ -22,9 +22,9 @@ from relay.receive.service import Service
 from relay.web.page.login import network_of
 from relay.web.page.mistakes import mistake
 from relay.web.page.render import render
-from relay.web.page.throttle import Allowance, Throttle
 from relay.web.page.viewer import AtDesk, config_of, cookie_name, desk_of, form_of
 from relay.web.page.words import negotiate, words
+from relay.web.throttle import Allowance, Throttle
 
 router = APIRouter()
 HEADERS = {"Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex, nofollow"}
@@ -45,10 +45,7 @@ class Turnstile:
     def admit(self, request: Request, token: str, opened: OpenedAction | None) -> float:
         """Seconds to wait; 0 after having taken note of this try."""
         throttle, key = (self._by_link, token) if opened else (self._forged, network_of(request))
-        if wait := throttle.wait_s(key):
-            return wait
-        throttle.take(key)
-        return 0.0
+        return throttle.admit(key)
 
 
 @dataclass(frozen=True)

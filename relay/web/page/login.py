@@ -18,7 +18,6 @@ from relay import maillog, passwords
 from relay.ledger.registry import MAX_ID_CHARS
 from relay.web.page.mistakes import mistake
 from relay.web.page.render import render
-from relay.web.page.throttle import Allowance, Throttle
 from relay.web.page.viewer import (
     HOMES,
     Anybody,
@@ -33,6 +32,7 @@ from relay.web.page.viewer import (
     viewer_of,
 )
 from relay.web.page.words import languages
+from relay.web.throttle import Allowance, Throttle
 
 router = APIRouter()
 CHECKS = 2

@@ -16,7 +16,6 @@ from relay.ledger.opened import Opened
 from relay.web.oidc import Claims, Client, Oidc, OidcError
 from relay.web.page.login import login_form, network_of
 from relay.web.page.mistakes import mistake
-from relay.web.page.throttle import Allowance, Throttle
 from relay.web.page.viewer import (
     AtDesk,
     config_of,
@@ -27,6 +26,7 @@ from relay.web.page.viewer import (
     set_cookie,
     viewer_of,
 )
+from relay.web.throttle import Allowance, Throttle
 
 router = APIRouter()
 CALLBACK = "/login/oidc/callback"
@@ -51,9 +51,8 @@ async def begin(request: Request, next: Short = "/") -> Response:  # noqa: A002 
     if viewer_of(request):
         return RedirectResponse(then, 303)
     network = network_of(request)
-    if wait := sso.begun.wait_s(network):
+    if wait := sso.begun.admit(network):
         return mistake(request, 429, {"Retry-After": str(math.ceil(wait))})
-    sso.begun.take(network)
     try:
         url, pending = await sso.oidc.begin(client, then)
     except OidcError as error:
