@@ -222,7 +222,8 @@ class Daemon:
                     async with asyncio.timeout(STOP_S):
                         await self._service.stop()
                         await asyncio.wait_for(asyncio.shield(queue), STOP_S)
-                        await asyncio.wait([web] if web else [queue])
+                        if web:
+                            await asyncio.wait([web])
                 for task in (queue, *helpers, *([web] if web else [])):
                     task.cancel()
         finally:

@@ -70,11 +70,6 @@ def scope(name: str) -> Callable[..., Awaitable[ApiKey]]:
     return authorised
 
 
-def need_scope(caller: ApiKey, name: str) -> None:
-    if name not in caller.scopes:
-        raise Problem("out-of-scope", f"it is not for {name}")
-
-
 def need_seller(caller: ApiKey, seller: str) -> None:
     """Raises NotFound where that seller is not this key's: nothing says that it exists."""
     if not caller.sees(seller):
