@@ -197,10 +197,9 @@ class Lane:
         return reached
 
     async def _warm(self, size: str) -> dict[str, list[int]]:
-        """The threads that a message needs exist; those of each role."""
-        if size == "big":
-            await self._send(size)
-            await self._drained()
+        """The threads that a message needs exist, and the start has written what it writes; those of each role."""
+        await self._send(size)
+        await self._drained()
         assert self.relay.process
         tids = sorted(int(one) for one in os.listdir(f"/proc/{self.relay.process.pid}/task"))
         return {"loop": tids[:1], "writer": tids[1:2], "pool": tids[2:]}
